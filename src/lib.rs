@@ -1,0 +1,1 @@
+//! A KRM function that injects an EphemeralAccess plugin into the controller Deployment.
