@@ -12,7 +12,9 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub(crate) use fields::{Delivery, EphemeralAccessPlugin, Mode, OnConflict, Spec, State, Target};
+pub(crate) use fields::{
+    Delivery, EphemeralAccessPlugin, Mode, OnConflict, Spec, State, Target, in_config_map_keys,
+};
 pub use schema::schema;
 
 use image::ImageReference;
@@ -33,6 +35,8 @@ pub(crate) struct Config {
     /// The plugin's name in records and messages. None if the config names neither it nor an image.
     pub(crate) plugin: Option<String>,
     pub(crate) spec: Spec,
+    /// Whether it was written with the flat keys of a ConfigMap.
+    pub(crate) is_config_map: bool,
 }
 
 /// What is wrong with a functionConfig.
@@ -46,19 +50,12 @@ pub(crate) enum ConfigError {
     Kind { api_version: String, kind: String },
     #[error("the functionConfig cannot be read: {message}")]
     Invalid { message: String },
+    #[error("`{field}`: {message}")]
+    Type { field: String, message: String },
     #[error("`{field}` is not a field of the functionConfig")]
-    UnknownField {
-        field: String,
-        nearest: Option<String>,
-        known: Vec<String>,
-    },
+    UnknownField { field: String, nearest: Option<String>, known: Vec<String> },
     #[error("`{field}` must {must}, got {}", Shown(actual))]
-    Value {
-        field: String,
-        must: String,
-        actual: Value,
-        hint: Option<String>,
-    },
+    Value { field: String, must: String, actual: Value, hint: Option<String> },
 }
 
 /// A value in a message: strings in quotes, nothing for nothing.
@@ -80,11 +77,10 @@ impl ConfigError {
             Self::Missing | Self::Kind { .. } => Some(format!(
                 "give a {KIND} with `spec.image`, or with kpt: `-- image=<your plugin's image>`"
             )),
-            Self::Invalid { .. } => None,
-            Self::UnknownField {
-                nearest: Some(nearest),
-                ..
-            } => Some(format!("did you mean `{nearest}`?")),
+            Self::Invalid { .. } | Self::Type { .. } => None,
+            Self::UnknownField { nearest: Some(nearest), .. } => {
+                Some(format!("did you mean `{nearest}`?"))
+            }
             Self::UnknownField { known, .. } => Some(format!("known here: {}", known.join(", "))),
             Self::Value { hint, .. } => hint.clone(),
         }
@@ -93,7 +89,9 @@ impl ConfigError {
     /// The field that is wrong.
     pub(crate) fn field(&self) -> Option<&str> {
         match self {
-            Self::UnknownField { field, .. } | Self::Value { field, .. } => Some(field),
+            Self::Type { field, .. }
+            | Self::UnknownField { field, .. }
+            | Self::Value { field, .. } => Some(field),
             _ => None,
         }
     }
@@ -102,17 +100,16 @@ impl ConfigError {
 impl Config {
     /// Reads the functionConfig of a ResourceList, one document.
     pub(crate) fn from_document(document: &str) -> Result<Self, Vec<ConfigError>> {
-        let invalid = |error: serde_yaml::Error| {
-            vec![ConfigError::Invalid {
-                message: error.to_string(),
-            }]
-        };
-        let value: Value = serde_yaml::from_str(document).map_err(invalid)?;
+        let value = read(document)?;
         let word = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
         match (word("apiVersion"), word("kind")) {
             (API_VERSION, KIND) => {
-                let object: EphemeralAccessPlugin =
-                    serde_yaml::from_str(document).map_err(invalid)?;
+                let object: EphemeralAccessPlugin = serde_path_to_error::deserialize(&value)
+                    .map_err(|error| {
+                        let (field, message) =
+                            (error.path().to_string(), error.inner().to_string());
+                        vec![ConfigError::Type { field, message }]
+                    })?;
                 let errors = unknown_fields(&value, &object);
                 if !errors.is_empty() {
                     return Err(errors);
@@ -135,23 +132,13 @@ impl Config {
 
     /// Removal of whatever plugin a record names.
     pub(crate) fn removal() -> Self {
-        let spec = Spec {
-            state: State::Absent,
-            ..Spec::default()
-        };
-        Self { plugin: None, spec }
+        let spec = Spec { state: State::Absent, ..Spec::default() };
+        Self { plugin: None, spec, is_config_map: false }
     }
 
     /// Injection of an image with all defaults.
     pub(crate) fn from_image(image: &str) -> Result<Self, Vec<ConfigError>> {
-        Self::checked(
-            None,
-            Spec {
-                image: Some(image.to_owned()),
-                ..Spec::default()
-            },
-            "image",
-        )
+        Self::checked(None, Spec { image: Some(image.to_owned()), ..Spec::default() })
     }
 
     fn from_object(object: EphemeralAccessPlugin) -> Result<Self, Vec<ConfigError>> {
@@ -163,23 +150,20 @@ impl Config {
                 hint: Some("for example `name: change-window`".to_owned()),
             }]);
         };
-        Self::checked(Some(name), object.spec, "spec.image")
+        Self::checked(Some(name), object.spec)
     }
 
     fn from_config_map(value: &Value) -> Result<Self, Vec<ConfigError>> {
         let name = value.pointer("/metadata/name").and_then(Value::as_str);
         let name = name.filter(|name| !name.is_empty() && *name != KPT_CONFIG_NAME);
         let spec = fields::spec_from_config_map(value.get("data"))?;
-        Self::checked(name.map(ToOwned::to_owned), spec, "data.image")
+        let config = Self::checked(name.map(ToOwned::to_owned), spec)?;
+        Ok(Self { is_config_map: true, ..config })
     }
 
-    fn checked(
-        plugin: Option<String>,
-        spec: Spec,
-        image_field: &str,
-    ) -> Result<Self, Vec<ConfigError>> {
+    fn checked(plugin: Option<String>, spec: Spec) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
-        let reference = match validate::image(&spec, image_field) {
+        let reference = match validate::image(&spec) {
             Ok(reference) => reference,
             Err(error) => {
                 errors.push(error);
@@ -191,7 +175,7 @@ impl Config {
             return Err(errors);
         }
         let plugin = plugin.or_else(|| reference.map(|reference| reference.name().to_owned()));
-        Ok(Self { plugin, spec })
+        Ok(Self { plugin, spec, is_config_map: false })
     }
 
     /// What is allowed but likely not meant, each with the field.
@@ -207,4 +191,12 @@ impl Config {
         }
         warnings
     }
+}
+
+/// The document's value. A key that stands twice is an error here.
+fn read(document: &str) -> Result<Value, Vec<ConfigError>> {
+    let value = serde_yaml::from_str::<serde_yaml::Value>(document).map_err(|e| e.to_string());
+    value
+        .and_then(|value| serde_json::to_value(value).map_err(|error| error.to_string()))
+        .map_err(|message| vec![ConfigError::Invalid { message }])
 }

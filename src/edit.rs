@@ -25,11 +25,7 @@ pub(crate) struct Edited {
 pub(crate) fn edit(config: &Config, found: &Found) -> Result<Edited, Vec<Finding>> {
     let about = |finding: Finding| {
         let place = format!("{} (line {} of the input)", found.title(), found.line);
-        vec![
-            finding
-                .at(place)
-                .about(&found.resource_ref, found.file.as_ref()),
-        ]
+        vec![finding.at(place).about(&found.resource_ref, found.file.as_ref())]
     };
     verify::is_deployment(&found.value).map_err(|error| {
         let message = format!(
@@ -52,25 +48,15 @@ pub(crate) fn edit(config: &Config, found: &Found) -> Result<Edited, Vec<Finding
             .collect::<Vec<_>>()
     })?;
     if plan.steps.is_empty() {
-        return Ok(Edited {
-            document: None,
-            findings: Vec::new(),
-        });
+        return Ok(Edited { document: None, findings: Vec::new() });
     }
     let document = apply(found, &plan.steps).map_err(|finding| about(*finding))?;
     let findings = plan.steps.iter().map(|step| {
         Finding::new(Severity::Info, step.message.clone())
-            .field(
-                &step.field(),
-                step.current.clone(),
-                step.proposed().cloned(),
-            )
+            .field(&step.field(), step.current.clone(), step.proposed().cloned())
             .about(&found.resource_ref, found.file.as_ref())
     });
-    Ok(Edited {
-        document: Some(document),
-        findings: findings.collect(),
-    })
+    Ok(Edited { document: Some(document), findings: findings.collect() })
 }
 
 fn apply(found: &Found, steps: &[Step]) -> Result<String, Box<Finding>> {
@@ -84,15 +70,11 @@ fn apply(found: &Found, steps: &[Step]) -> Result<String, Box<Finding>> {
             );
             let hint =
                 "write this part of the Deployment without anchors, aliases and doubled keys";
-            Finding::error(message)
-                .field(&field, None, None)
-                .hint(Some(hint.to_owned()))
+            Finding::error(message).field(&field, None, None).hint(Some(hint.to_owned()))
         })?;
     }
-    let operations: Vec<PatchOperation> = steps
-        .iter()
-        .map(|step| step.splice.operation.clone())
-        .collect();
+    let operations: Vec<PatchOperation> =
+        steps.iter().map(|step| step.splice.operation.clone()).collect();
     verify::is_patched(&found.document, &operations, &text).map_err(defect)?;
     check_kind(&text).map_err(defect)?;
     Ok(text)

@@ -54,11 +54,7 @@ impl Finding {
         proposed_value: Option<Value>,
     ) -> Self {
         if !path.is_empty() {
-            self.field = Some(Field {
-                path: path.to_owned(),
-                current_value,
-                proposed_value,
-            });
+            self.field = Some(Field { path: path.to_owned(), current_value, proposed_value });
         }
         self
     }
@@ -67,6 +63,13 @@ impl Finding {
         self.resource_ref = Some(resource_ref.clone());
         self.file = file.cloned();
         self
+    }
+
+    /// The finding with every text about a field changed.
+    pub(crate) fn reworded(self, reword: impl Fn(&str) -> String) -> Self {
+        let field = self.field.map(|field| Field { path: reword(&field.path), ..field });
+        let hint = self.hint.map(|hint| reword(&hint));
+        Self { message: reword(&self.message), hint, field, ..self }
     }
 
     /// What it says, without where and what to do.

@@ -62,23 +62,13 @@ impl Injection {
         }
         if let Some(directory) = &controller.socket_dir {
             let name = socket_volume_name(&spec.volume.name);
-            injection
-                .volumes
-                .push(value(&empty_dir(&name, EmptyDirVolumeSource::default())));
-            injection
-                .env
-                .push(value(&env_var(PLUGIN_UNIX_SOCKET_DIR, directory)));
-            injection
-                .volume_mounts
-                .push(value(&mount(&name, directory)));
+            injection.volumes.push(value(&empty_dir(&name, EmptyDirVolumeSource::default())));
+            injection.env.push(value(&env_var(PLUGIN_UNIX_SOCKET_DIR, directory)));
+            injection.volume_mounts.push(value(&mount(&name, directory)));
         }
-        injection
-            .volumes
-            .extend(controller.volumes.iter().map(value));
+        injection.volumes.extend(controller.volumes.iter().map(value));
         injection.env.extend(controller.env.iter().map(value));
-        injection
-            .volume_mounts
-            .extend(controller.volume_mounts.iter().map(value));
+        injection.volume_mounts.extend(controller.volume_mounts.iter().map(value));
         injection
     }
 }
@@ -102,31 +92,19 @@ fn value(object: &impl Serialize) -> Value {
 /// Where the controller finds the binary.
 fn plugin_path(spec: &Spec) -> String {
     let directory = spec.volume.mount_path.trim_end_matches('/');
-    let (_, name) = spec
-        .install
-        .plugin_path
-        .rsplit_once('/')
-        .unwrap_or_default();
+    let (_, name) = spec.install.plugin_path.rsplit_once('/').unwrap_or_default();
     format!("{directory}/{name}")
 }
 
 fn plugin_volume(spec: &Spec) -> Volume {
     let volume = &spec.volume;
     if spec.delivery == Delivery::ImageVolume {
-        let image = ImageVolumeSource {
-            pull_policy: pull_policy(spec),
-            reference: spec.image.clone(),
-        };
-        return Volume {
-            name: volume.name.clone(),
-            image: Some(image),
-            ..Volume::default()
-        };
+        let image =
+            ImageVolumeSource { pull_policy: pull_policy(spec), reference: spec.image.clone() };
+        return Volume { name: volume.name.clone(), image: Some(image), ..Volume::default() };
     }
     let source = EmptyDirVolumeSource {
-        medium: volume
-            .medium
-            .and_then(|medium| value(&medium).as_str().map(ToOwned::to_owned)),
+        medium: volume.medium.and_then(|medium| value(&medium).as_str().map(ToOwned::to_owned)),
         size_limit: volume.size_limit.clone(),
         ..EmptyDirVolumeSource::default()
     };
@@ -134,22 +112,14 @@ fn plugin_volume(spec: &Spec) -> Volume {
 }
 
 fn empty_dir(name: &str, source: EmptyDirVolumeSource) -> Volume {
-    Volume {
-        name: name.to_owned(),
-        empty_dir: Some(source),
-        ..Volume::default()
-    }
+    Volume { name: name.to_owned(), empty_dir: Some(source), ..Volume::default() }
 }
 
 fn plugin_mount(spec: &Spec) -> VolumeMount {
     let mut mount = mount(&spec.volume.name, &spec.volume.mount_path);
     if spec.delivery == Delivery::ImageVolume {
         mount.read_only = Some(true);
-        let (directory, _) = spec
-            .install
-            .plugin_path
-            .rsplit_once('/')
-            .unwrap_or_default();
+        let (directory, _) = spec.install.plugin_path.rsplit_once('/').unwrap_or_default();
         let directory = directory.trim_start_matches('/');
         mount.sub_path = (!directory.is_empty()).then(|| directory.to_owned());
     } else {
@@ -159,19 +129,11 @@ fn plugin_mount(spec: &Spec) -> VolumeMount {
 }
 
 fn mount(name: &str, path: &str) -> VolumeMount {
-    VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        ..VolumeMount::default()
-    }
+    VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
 }
 
 fn env_var(name: &str, value: &str) -> EnvVar {
-    EnvVar {
-        name: name.to_owned(),
-        value: Some(value.to_owned()),
-        value_from: None,
-    }
+    EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
 }
 
 fn init_container(spec: &Spec) -> Container {
@@ -196,8 +158,7 @@ fn init_container(spec: &Spec) -> Container {
 }
 
 fn pull_policy(spec: &Spec) -> Option<String> {
-    spec.image_pull_policy
-        .and_then(|policy| value(&policy).as_str().map(ToOwned::to_owned))
+    spec.image_pull_policy.and_then(|policy| value(&policy).as_str().map(ToOwned::to_owned))
 }
 
 /// What Pod Security `restricted` asks for, with the user's settings over it.
@@ -206,19 +167,13 @@ fn security_context(user: Option<&SecurityContext>) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: user.allow_privilege_escalation.or(Some(false)),
         capabilities: user.capabilities.or_else(|| {
-            Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                ..Capabilities::default()
-            })
+            Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() })
         }),
         read_only_root_filesystem: user.read_only_root_filesystem.or(Some(true)),
         run_as_non_root: user.run_as_non_root.or(Some(true)),
         seccomp_profile: user.seccomp_profile.or_else(|| {
             let type_ = "RuntimeDefault".to_owned();
-            Some(SeccompProfile {
-                type_,
-                localhost_profile: None,
-            })
+            Some(SeccompProfile { type_, localhost_profile: None })
         }),
         ..user
     }

@@ -52,8 +52,9 @@ pub use manifests::{Manifests, Outcome, inject, uninject};
 pub use results::{Field, File, ResourceRef, Result, Severity};
 
 use config::{Config, ConfigError};
-use resource_list::ResourceList;
-use target::TargetError;
+use edit::Edited;
+use resource_list::{Part, ResourceList};
+use target::Found;
 
 /// What a run writes and says.
 #[derive(Debug)]
@@ -68,9 +69,7 @@ impl Output<'_> {
     /// Whether the run failed. Its process must not exit with 0 then.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.findings
-            .iter()
-            .any(|finding| finding.severity == Severity::Error)
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 }
 
@@ -84,10 +83,7 @@ pub fn run(input: &[u8]) -> Output<'_> {
         Ok(list) => list,
         Err(error) => {
             let findings = vec![list_finding(&error)];
-            return Output {
-                stdout: Vec::new(),
-                findings,
-            };
+            return Output { stdout: Vec::new(), findings };
         }
     };
     match change(&list) {
@@ -108,15 +104,34 @@ type Change = Option<(usize, String)>;
 fn change(list: &ResourceList<'_>) -> std::result::Result<(Change, Vec<Finding>), Vec<Finding>> {
     list.check().map_err(|error| vec![list_finding(&error)])?;
     let config = config(list)?;
-    let found = target::find(list.input(), list.items(), &config.spec.target)
-        .map_err(|error| vec![target_finding(&error)])?;
-    let edited = edit::edit(&config, &found)?;
-    let mut findings = warnings(&config);
-    findings.extend(edited.findings);
-    Ok((
-        edited.document.map(|document| (found.index, document)),
-        findings,
-    ))
+    let (found, edited) = change_target(&config, list.input(), list.items())?;
+    Ok((edited.document.map(|document| (found.index, document)), edited.findings))
+}
+
+/// Finds the target among `items` and brings it to what `config` asks for.
+fn change_target(
+    config: &Config,
+    input: &str,
+    items: &[Part],
+) -> std::result::Result<(Found, Edited), Vec<Finding>> {
+    let changed = target::find(input, items, &config.spec.target)
+        .map_err(|error| vec![Finding::error(error.to_string()).hint(error.hint())])
+        .and_then(|found| edit::edit(config, &found).map(|edited| (found, edited)));
+    match changed {
+        Ok((found, mut edited)) => {
+            edited.findings.splice(0..0, reworded(config.is_config_map, warnings(config)));
+            Ok((found, edited))
+        }
+        Err(findings) => Err(reworded(config.is_config_map, findings)),
+    }
+}
+
+/// Findings in the words of the functionConfig that the user wrote.
+fn reworded(is_config_map: bool, findings: Vec<Finding>) -> Vec<Finding> {
+    if !is_config_map {
+        return findings;
+    }
+    findings.into_iter().map(|finding| finding.reworded(config::in_config_map_keys)).collect()
 }
 
 fn output<'i>(list: &ResourceList<'i>, change: Change, mut findings: Vec<Finding>) -> Output<'i> {
@@ -139,9 +154,7 @@ fn config(list: &ResourceList<'_>) -> std::result::Result<Config, Vec<Finding>> 
 }
 
 fn list_finding(error: &resource_list::ResourceListError) -> Finding {
-    Finding::error(error.to_string())
-        .at("standard input")
-        .hint(Some(error.hint().to_owned()))
+    Finding::error(error.to_string()).at("standard input").hint(Some(error.hint().to_owned()))
 }
 
 /// Findings about a functionConfig, located by its kind and name as far as it has any.
@@ -162,16 +175,13 @@ fn config_findings(errors: &[ConfigError], document: &str) -> Vec<Finding> {
             ConfigError::Value { actual, .. } if !actual.is_null() => Some(actual.clone()),
             _ => None,
         };
-        Finding::error(error.to_string())
-            .at(location.clone())
-            .hint(error.hint())
-            .field(error.field().unwrap_or_default(), current, proposed)
+        Finding::error(error.to_string()).at(location.clone()).hint(error.hint()).field(
+            error.field().unwrap_or_default(),
+            current,
+            proposed,
+        )
     };
-    errors.iter().map(finding).collect()
-}
-
-fn target_finding(error: &TargetError) -> Finding {
-    Finding::error(error.to_string()).hint(error.hint())
+    reworded(word("/kind") == Some("ConfigMap"), errors.iter().map(finding).collect())
 }
 
 fn warnings(config: &Config) -> Vec<Finding> {

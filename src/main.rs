@@ -51,11 +51,7 @@ fn function() -> Result<u8, String> {
     let input = read(io::stdin(), "standard input")?;
     let output = run(&input);
     // kpt and kustomize show results or the output; details of what was done are in the results.
-    output
-        .findings
-        .iter()
-        .filter(|finding| !finding.is_info())
-        .for_each(tell);
+    output.findings.iter().filter(|finding| !finding.is_info()).for_each(tell);
     write(output.stdout.iter().map(|piece| piece.as_bytes()))?;
     Ok(if output.failed() { FAILURE } else { SUCCESS })
 }
@@ -74,13 +70,7 @@ fn manifests(
         "-" => (read(io::stdin(), "standard input")?, "standard input"),
         path => {
             let opened = std::fs::File::open(path);
-            (
-                read(
-                    opened.map_err(|error| format!("cannot open {path}: {error}"))?,
-                    path,
-                )?,
-                path,
-            )
+            (read(opened.map_err(|error| format!("cannot open {path}: {error}"))?, path)?, path)
         }
     };
     let manifests = match Manifests::parse(&input) {

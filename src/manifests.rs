@@ -11,7 +11,7 @@ use crate::resource_list::{Part, list_parts};
 use crate::results::Severity;
 use crate::yaml::Tree;
 use crate::yaml::text::{line_at, line_end, line_start, next_line};
-use crate::{config_findings, edit, target, target_finding, warnings};
+use crate::{change_target, config_findings};
 
 /// The text of manifests, and where their objects stand.
 #[derive(Debug)]
@@ -78,10 +78,7 @@ impl<'i> Manifests<'i> {
     /// Returns a finding if the bytes are no UTF-8 or a document is no YAML.
     pub fn parse(bytes: &'i [u8]) -> Result<Self, Box<Finding>> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
-            Finding::error(format!(
-                "the byte at offset {} is not UTF-8",
-                error.valid_up_to()
-            ))
+            Finding::error(format!("the byte at offset {} is not UTF-8", error.valid_up_to()))
         })?;
         let mut objects = Vec::new();
         for document in documents(text) {
@@ -95,13 +92,7 @@ impl<'i> Manifests<'i> {
                     Object::read(text, Part { range, ..part })
                 })),
                 None if tree.root().is_some() => {
-                    objects.push(Object::read(
-                        text,
-                        Part {
-                            range: document,
-                            column: 0,
-                        },
-                    ));
+                    objects.push(Object::read(text, Part { range: document, column: 0 }));
                 }
                 None => {}
             }
@@ -112,11 +103,7 @@ impl<'i> Manifests<'i> {
     fn change(&self, config: Result<Config, Vec<Finding>>) -> Outcome<'i> {
         match config.and_then(|config| self.changed(&config)) {
             Ok(outcome) => outcome,
-            Err(findings) => Outcome {
-                stdout: None,
-                findings,
-                report: Vec::new(),
-            },
+            Err(findings) => Outcome { stdout: None, findings, report: Vec::new() },
         }
     }
 
@@ -124,40 +111,20 @@ impl<'i> Manifests<'i> {
         if self.objects.is_empty() {
             return Err(vec![Finding::error("the input holds no objects")]);
         }
-        let parts: Vec<Part> = self
-            .objects
-            .iter()
-            .map(|object| object.part.clone())
-            .collect();
-        let found = target::find(self.text, &parts, &config.spec.target)
-            .map_err(|error| vec![target_finding(&error)])?;
-        let edited = edit::edit(config, &found)?;
-        let mut findings = warnings(config);
-        let verb = if edited.document.is_some() {
-            "changed"
-        } else {
-            "as it should be"
-        };
+        let parts: Vec<Part> = self.objects.iter().map(|object| object.part.clone()).collect();
+        let (found, edited) = change_target(config, self.text, &parts)?;
+        let verb = if edited.document.is_some() { "changed" } else { "as it should be" };
         let report = self.report(found.index, verb);
-        findings.extend(edited.findings);
         let stdout = match (edited.document, parts.get(found.index)) {
             (Some(document), Some(part)) => {
                 let text = document.get(part.column..).unwrap_or_default().to_owned();
                 let before = self.text.get(..part.range.start).unwrap_or_default();
                 let after = self.text.get(part.range.end..).unwrap_or_default();
-                vec![
-                    Cow::Borrowed(before),
-                    Cow::Owned(text),
-                    Cow::Borrowed(after),
-                ]
+                vec![Cow::Borrowed(before), Cow::Owned(text), Cow::Borrowed(after)]
             }
             _ => vec![Cow::Borrowed(self.text)],
         };
-        Ok(Outcome {
-            stdout: Some(stdout),
-            findings,
-            report,
-        })
+        Ok(Outcome { stdout: Some(stdout), findings: edited.findings, report })
     }
 
     /// A line for the target and for every other Deployment, and a count of all else.
@@ -168,10 +135,7 @@ impl<'i> Manifests<'i> {
             if index == target {
                 lines.push(format!("{} {verb}", object.title()));
             } else if object.kind == "Deployment" {
-                lines.push(format!(
-                    "{} left alone: it does not match the target",
-                    object.title()
-                ));
+                lines.push(format!("{} left alone: it does not match the target", object.title()));
             } else {
                 others += 1;
             }
@@ -179,9 +143,7 @@ impl<'i> Manifests<'i> {
         match others {
             0 => {}
             1 => lines.push("1 object left alone: it is no Deployment".to_owned()),
-            _ => lines.push(format!(
-                "{others} objects left alone: they are no Deployments"
-            )),
+            _ => lines.push(format!("{others} objects left alone: they are no Deployments")),
         }
         lines
     }
@@ -194,20 +156,13 @@ impl Object {
         let tree = Tree::parse_to_depth(&document, 2).ok();
         let word = |path: &[&str]| {
             let tree = tree.as_ref()?;
-            let id = path
-                .iter()
-                .try_fold(tree.root()?, |id, key| tree.get(id, key))?;
+            let id = path.iter().try_fold(tree.root()?, |id, key| tree.get(id, key))?;
             tree.str(id).map(ToOwned::to_owned)
         };
         let kind = word(&["kind"]).unwrap_or_default();
         let name = word(&["metadata", "name"]).unwrap_or_default();
         let namespace = word(&["metadata", "namespace"]);
-        Self {
-            kind,
-            name,
-            namespace,
-            part,
-        }
+        Self { kind, name, namespace, part }
     }
 
     fn title(&self) -> String {
@@ -222,9 +177,7 @@ impl Outcome<'_> {
     /// Whether the run failed.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.findings
-            .iter()
-            .any(|finding| finding.severity == Severity::Error)
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 }
 
@@ -234,10 +187,7 @@ impl Outcome<'_> {
 fn documents(text: &str) -> Vec<Range<usize>> {
     let is_marker = |at: usize, marker: &str| {
         let line = text.get(at..line_end(text, at)).unwrap_or_default();
-        let rest = line
-            .strip_prefix('\u{feff}')
-            .unwrap_or(line)
-            .strip_prefix(marker);
+        let rest = line.strip_prefix('\u{feff}').unwrap_or(line).strip_prefix(marker);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
     };
     let mut starts = vec![0];
@@ -252,12 +202,7 @@ fn documents(text: &str) -> Vec<Range<usize>> {
     }
     starts.dedup();
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
-    starts
-        .iter()
-        .zip(ends)
-        .map(|(start, end)| *start..end)
-        .filter(|r| !r.is_empty())
-        .collect()
+    starts.iter().zip(ends).map(|(start, end)| *start..end).filter(|r| !r.is_empty()).collect()
 }
 
 fn before_directives(text: &str, marker: usize) -> usize {

@@ -105,10 +105,7 @@ fn own_record(config: &Config, deployment: &Value) -> Result<Ownership, Vec<Conf
     match Record::read(deployment) {
         Ok(None) => Ok(Ownership::Nothing),
         Ok(Some(record)) => {
-            let other = config
-                .plugin
-                .as_ref()
-                .filter(|plugin| **plugin != record.plugin);
+            let other = config.plugin.as_ref().filter(|plugin| **plugin != record.plugin);
             match other {
                 Some(_) if replace => Ok(Ownership::Record(Some(record))),
                 Some(_) if config.spec.state == State::Absent => Ok(Ownership::AnotherPlugin),
@@ -144,10 +141,7 @@ fn adoptable(config: &Config, deployment: &Value) -> Record {
     let mounts = |container: Option<&Value>| -> Vec<Value> {
         let mounts = container.and_then(|container| container.get("volumeMounts"));
         let mounts = mounts.and_then(Value::as_array).into_iter().flatten();
-        mounts
-            .filter(|mount| mount.get("name") == Some(&json!(volume)))
-            .cloned()
-            .collect()
+        mounts.filter(|mount| mount.get("name") == Some(&json!(volume))).cloned().collect()
     };
     let source = |kind: &str| named("volumes", volume).is_some_and(|v| v.get(kind).is_some());
     let container = named("containers", &spec.target.container);
@@ -163,28 +157,19 @@ fn adoptable(config: &Config, deployment: &Value) -> Record {
     }
     let prefix = format!("containers[{}]", spec.target.container);
     for mount in &controller_mounts {
-        adopted.push(format!(
-            "{prefix}.volumeMounts[{}]",
-            Kind::VolumeMounts.key(mount)
-        ));
+        adopted.push(format!("{prefix}.volumeMounts[{}]", Kind::VolumeMounts.key(mount)));
     }
     let env = container.and_then(|c| find(c.get("env"), "name", EPHEMERAL_PLUGIN_PATH));
     let path = env.and_then(|env| env.get("value")?.as_str());
     let is_under = |mount: &Value| {
-        let mount = mount
-            .get("mountPath")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let mount = mount.get("mountPath").and_then(Value::as_str).unwrap_or_default();
         path.and_then(|path| path.strip_prefix(mount.trim_end_matches('/')))
             .is_some_and(|rest| rest.starts_with('/'))
     };
     if controller_mounts.iter().any(is_under) {
         adopted.push(format!("{prefix}.env[{EPHEMERAL_PLUGIN_PATH}]"));
     }
-    Record {
-        adopted,
-        ..Record::default()
-    }
+    Record { adopted, ..Record::default() }
 }
 
 /// Without a record, a removal takes what the config names: an installation that could be adopted,
@@ -199,10 +184,7 @@ fn named_in_config(config: &Config, injection: &Injection, deployment: &Value) -
         let equal = desired.iter().filter(|element| existing.contains(element));
         let names: Vec<String> = equal.map(|element| list.name(element)).collect();
         record.adopted.extend(
-            names
-                .into_iter()
-                .filter(|name| !record.adopted.contains(name))
-                .collect::<Vec<_>>(),
+            names.into_iter().filter(|name| !record.adopted.contains(name)).collect::<Vec<_>>(),
         );
     }
     record
@@ -210,9 +192,7 @@ fn named_in_config(config: &Config, injection: &Injection, deployment: &Value) -
 
 fn find<'v>(list: Option<&'v Value>, key: &str, name: &str) -> Option<&'v Value> {
     let elements = list.and_then(Value::as_array)?;
-    elements
-        .iter()
-        .find(|element| element.get(key).and_then(Value::as_str) == Some(name))
+    elements.iter().find(|element| element.get(key).and_then(Value::as_str) == Some(name))
 }
 
 /// Every list that the function may touch, with what belongs into it.
@@ -229,19 +209,11 @@ fn lists(
         (List::pod(Kind::ImagePullSecrets), wanted.image_pull_secrets),
     ];
     // An earlier config may have named another container.
-    let others: BTreeSet<&str> = previous
-        .containers()
-        .filter(|name| name != target)
-        .collect();
+    let others: BTreeSet<&str> = previous.containers().filter(|name| name != target).collect();
     let mut in_container = |name: &str, wanted: [Vec<Value>; 3]| {
         let kinds = [Kind::Env, Kind::EnvFrom, Kind::VolumeMounts];
         let of = |kind| List::container(kind, name, deployment);
-        lists.extend(
-            kinds
-                .into_iter()
-                .zip(wanted)
-                .filter_map(|(kind, w)| Some((of(kind)?, w))),
-        );
+        lists.extend(kinds.into_iter().zip(wanted).filter_map(|(kind, w)| Some((of(kind)?, w))));
     };
     in_container(target, [wanted.env, wanted.env_from, wanted.volume_mounts]);
     for other in others {
@@ -267,14 +239,7 @@ impl<'a, 'd> Planner<'a, 'd> {
             ..Record::default()
         };
         let (steps, conflicts) = (Vec::new(), Vec::new());
-        Self {
-            config,
-            deployment,
-            previous,
-            next,
-            steps,
-            conflicts,
-        }
+        Self { config, deployment, previous, next, steps, conflicts }
     }
 
     fn list(&mut self, list: &List, desired: Vec<Value>) {
@@ -293,15 +258,9 @@ impl<'a, 'd> Planner<'a, 'd> {
         if list.kind != Kind::InitContainers {
             return;
         }
-        let containers = self
-            .deployment
-            .value
-            .pointer(&format!("{}/containers", list::POD_SPEC));
+        let containers = self.deployment.value.pointer(&format!("{}/containers", list::POD_SPEC));
         for element in desired {
-            let name = element
-                .get("name")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
+            let name = element.get("name").and_then(Value::as_str).unwrap_or_default();
             if find(containers, "name", name).is_some() {
                 self.conflicts.push(Conflict {
                     message: format!("a container of the pod has the name \"{name}\" already"),
@@ -344,11 +303,7 @@ impl<'a, 'd> Planner<'a, 'd> {
         }
         for element in reconciled.additions {
             let message = list.message("added", std::slice::from_ref(&element));
-            self.push(
-                add(list.pointer.with_trailing_token("-"), element),
-                message,
-                None,
-            );
+            self.push(add(list.pointer.with_trailing_token("-"), element), message, None);
         }
     }
 
@@ -368,10 +323,7 @@ impl<'a, 'd> Planner<'a, 'd> {
         }
         let spelling = (self.deployment.spelling)(pointer).unwrap_or_default();
         self.next.emptied.insert(label.to_owned(), spelling);
-        PatchOperation::Replace(ReplaceOperation {
-            path: pointer.to_buf(),
-            value,
-        })
+        PatchOperation::Replace(ReplaceOperation { path: pointer.to_buf(), value })
     }
 
     /// A list that loses its last element becomes what it was before the first.
@@ -383,27 +335,15 @@ impl<'a, 'd> Planner<'a, 'd> {
         removed: &[usize],
         existing: &[Value],
     ) -> Step {
-        let gone: Vec<Value> = removed
-            .iter()
-            .filter_map(|i| existing.get(*i))
-            .cloned()
-            .collect();
+        let gone: Vec<Value> = removed.iter().filter_map(|i| existing.get(*i)).cloned().collect();
         let message = list.message("removed", &gone);
         let current = Some(Value::Array(gone));
         let splice = put_back(&list.pointer, created, emptied, json!([]));
-        Step {
-            splice,
-            message,
-            current,
-        }
+        Step { splice, message, current }
     }
 
     fn push(&mut self, operation: PatchOperation, message: String, current: Option<Value>) {
-        self.steps.push(Step {
-            splice: Splice::new(operation),
-            message,
-            current,
-        });
+        self.steps.push(Step { splice: Splice::new(operation), message, current });
     }
 
     fn finish(mut self) -> Result<Plan, Vec<Conflict>> {
@@ -424,11 +364,7 @@ impl<'a, 'd> Planner<'a, 'd> {
     fn check_mounts(&mut self) {
         let spec = &self.config.spec;
         let existing = List::pod(Kind::Volumes).elements(self.deployment.value);
-        let volumes = spec
-            .controller
-            .volumes
-            .iter()
-            .map(|volume| volume.name.as_str());
+        let volumes = spec.controller.volumes.iter().map(|volume| volume.name.as_str());
         let known: Vec<&str> = existing
             .iter()
             .filter_map(|volume| volume.get("name")?.as_str())
@@ -492,18 +428,11 @@ impl<'a, 'd> Planner<'a, 'd> {
             Splice::new(remove(annotations.with_trailing_token(ANNOTATION)))
         };
         let message = format!("removed the annotation \"{ANNOTATION}\"");
-        self.steps.push(Step {
-            splice,
-            message,
-            current: Some(current),
-        });
+        self.steps.push(Step { splice, message, current: Some(current) });
     }
 
     fn annotations(&self) -> Option<&Map<String, Value>> {
-        self.deployment
-            .value
-            .pointer(annotations().as_str())
-            .and_then(Value::as_object)
+        self.deployment.value.pointer(annotations().as_str()).and_then(Value::as_object)
     }
 
     fn recorded(&self) -> Option<&Value> {
@@ -522,10 +451,7 @@ fn put_back(pointer: &Pointer, created: bool, emptied: Option<String>, empty: Va
         Some(spelling) => {
             let is_collection = spelling.trim_end().ends_with([']', '}']);
             let value = if is_collection { empty } else { Value::Null };
-            Splice {
-                operation: replace(pointer.to_buf(), value),
-                spelling: Some(spelling),
-            }
+            Splice { operation: replace(pointer.to_buf(), value), spelling: Some(spelling) }
         }
         None => Splice::new(replace(pointer.to_buf(), empty)),
     }

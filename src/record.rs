@@ -36,9 +36,7 @@ impl Record {
             return Ok(None);
         };
         let text = annotation.as_str().unwrap_or_default();
-        serde_json::from_str(text)
-            .map(Some)
-            .map_err(|error| error.to_string())
+        serde_json::from_str(text).map(Some).map_err(|error| error.to_string())
     }
 
     /// The annotation's value: one line of JSON.
@@ -49,8 +47,6 @@ impl Record {
     /// The names of the containers whose lists the record names.
     pub(crate) fn containers(&self) -> impl Iterator<Item = &str> {
         let names = self.added.iter().chain(&self.adopted);
-        names
-            .filter_map(|name| name.strip_prefix("containers[")?.split_once(']'))
-            .map(|(c, _)| c)
+        names.filter_map(|name| name.strip_prefix("containers[")?.split_once(']')).map(|(c, _)| c)
     }
 }

@@ -21,11 +21,8 @@ use crate::yaml::render::Layout;
 use crate::yaml::{Refusal, SyntaxError, Tree};
 
 /// The versions of `config.kubernetes.io` that carry the fields that are read here.
-const API_VERSIONS: [&str; 3] = [
-    "config.kubernetes.io/v1",
-    "config.kubernetes.io/v1beta1",
-    "config.kubernetes.io/v1alpha1",
-];
+const API_VERSIONS: [&str; 3] =
+    ["config.kubernetes.io/v1", "config.kubernetes.io/v1beta1", "config.kubernetes.io/v1alpha1"];
 
 /// Why standard input is not a ResourceList that the function can work on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,9 +102,8 @@ pub(crate) struct ResourceList<'i> {
 impl<'i> ResourceList<'i> {
     /// Finds the parts of `input`, which is taken for a ResourceList if its `kind` says so.
     pub(crate) fn parse(input: &'i [u8]) -> Result<Self, ResourceListError> {
-        let input = std::str::from_utf8(input).map_err(|error| ResourceListError::NotUtf8 {
-            offset: error.valid_up_to(),
-        })?;
+        let input = std::str::from_utf8(input)
+            .map_err(|error| ResourceListError::NotUtf8 { offset: error.valid_up_to() })?;
         if input.trim_ascii().is_empty() {
             return Err(ResourceListError::Empty);
         }
@@ -132,9 +128,7 @@ impl<'i> ResourceList<'i> {
     /// What is wrong with a ResourceList that can at least be handed back.
     pub(crate) fn check(&self) -> Result<(), ResourceListError> {
         if !API_VERSIONS.contains(&self.parts.api_version.as_str()) {
-            return Err(ResourceListError::ApiVersion {
-                actual: self.parts.api_version.clone(),
-            });
+            return Err(ResourceListError::ApiVersion { actual: self.parts.api_version.clone() });
         }
         if self.parts.items.is_none() {
             return Err(ResourceListError::NoItems);
@@ -173,9 +167,7 @@ impl<'i> ResourceList<'i> {
         let mut pieces = Vec::with_capacity(2 * edits.len() + 1);
         let mut at = 0;
         for (range, text) in edits {
-            pieces.push(Cow::Borrowed(
-                self.input.get(at..range.start).unwrap_or_default(),
-            ));
+            pieces.push(Cow::Borrowed(self.input.get(at..range.start).unwrap_or_default()));
             pieces.push(Cow::Owned(text));
             at = range.end;
         }
@@ -188,10 +180,7 @@ impl<'i> ResourceList<'i> {
             return Ok(Vec::new());
         }
         if self.parts.results_at_end {
-            return Ok(vec![(
-                self.input.len()..self.input.len(),
-                self.results_lines(results),
-            )]);
+            return Ok(vec![(self.input.len()..self.input.len(), self.results_lines(results))]);
         }
         let tree = Tree::parse_to_depth(self.input, 2)?;
         let existing = events::results(self.input, &tree);
@@ -201,19 +190,12 @@ impl<'i> ResourceList<'i> {
             return Ok(Vec::new());
         }
         let edits = events::add_results(&tree, new)?;
-        Ok(edits
-            .into_iter()
-            .map(|edit| (edit.range, edit.text))
-            .collect())
+        Ok(edits.into_iter().map(|edit| (edit.range, edit.text)).collect())
     }
 
     /// Lines after an input in block style that has no `results`.
     fn results_lines(&self, results: &[KrmResult]) -> String {
-        let newline = if self.input.contains("\r\n") {
-            "\r\n"
-        } else {
-            "\n"
-        };
+        let newline = if self.input.contains("\r\n") { "\r\n" } else { "\n" };
         let values = results.iter().map(KrmResult::to_value).collect();
         let lines = Layout::COMPACT.entry("results", &Value::Array(values), 0);
         let mut text = String::new();
@@ -238,13 +220,6 @@ pub(crate) fn compare_readers(input: &str) -> Result<(), String> {
     let (Some(scanned), Ok(parsed)) = (scan::parts(input), events::parts(input)) else {
         return Ok(());
     };
-    let parsed = Parts {
-        results_at_end: scanned.results_at_end,
-        ..parsed
-    };
-    if scanned == parsed {
-        Ok(())
-    } else {
-        Err(format!("{scanned:#?}\n{parsed:#?}"))
-    }
+    let parsed = Parts { results_at_end: scanned.results_at_end, ..parsed };
+    if scanned == parsed { Ok(()) } else { Err(format!("{scanned:#?}\n{parsed:#?}")) }
 }

@@ -78,23 +78,13 @@ impl Result {
     /// A finding with nothing but a message.
     #[must_use]
     pub fn new(severity: Severity, message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            severity,
-            resource_ref: None,
-            field: None,
-            file: None,
-        }
+        Self { message: message.into(), severity, resource_ref: None, field: None, file: None }
     }
 
     /// With the path of a field.
     #[must_use]
     pub fn with_path(mut self, path: impl Into<String>) -> Self {
-        self.field = Some(Field {
-            path: path.into(),
-            current_value: None,
-            proposed_value: None,
-        });
+        self.field = Some(Field { path: path.into(), current_value: None, proposed_value: None });
         self
     }
 

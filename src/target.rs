@@ -56,29 +56,15 @@ impl fmt::Display for Seen {
 /// Why there is no one target.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum TargetError {
-    #[error(
-        "no Deployment matches {}{}",
-        wanted(target),
-        list(" (Deployments seen: ", seen, ")")
-    )]
-    None {
-        target: Box<config::Target>,
-        seen: Vec<Seen>,
-    },
+    #[error("no Deployment matches {}{}", wanted(target), list(" (Deployments seen: ", seen, ")"))]
+    None { target: Box<config::Target>, seen: Vec<Seen> },
     #[error("several Deployments match {}: {}", wanted(target), list("", seen, ""))]
-    Several {
-        target: Box<config::Target>,
-        seen: Vec<Seen>,
-    },
+    Several { target: Box<config::Target>, seen: Vec<Seen> },
     #[error(
         "the Deployment {deployment} has no container \"{container}\", it has {}",
         quoted(containers)
     )]
-    NoContainer {
-        deployment: Seen,
-        container: String,
-        containers: Vec<String>,
-    },
+    NoContainer { deployment: Seen, container: String, containers: Vec<String> },
     #[error(
         "the item at line {line} that may be the controller's Deployment cannot be read: {cause}"
     )]
@@ -134,16 +120,10 @@ pub(crate) fn find(
     match matching.len() {
         0 => {
             let target = Box::new(target.clone());
-            Err(TargetError::None {
-                target,
-                seen: all_deployments(input, items),
-            })
+            Err(TargetError::None { target, seen: all_deployments(input, items) })
         }
         1 => check_container(matching.remove(0), &target.container),
-        _ => Err(TargetError::Several {
-            target: Box::new(target.clone()),
-            seen: seen(&matching),
-        }),
+        _ => Err(TargetError::Several { target: Box::new(target.clone()), seen: seen(&matching) }),
     }
 }
 
@@ -172,28 +152,14 @@ fn may_match(text: &str, target: &config::Target) -> bool {
     let holds = |word: &str| memchr::memmem::find(bytes, word.as_bytes()).is_some();
     // These escapes can spell a word without its letters standing there.
     let mut escapes = memchr::memchr_iter(b'\\', bytes);
-    if escapes.any(|at| {
-        bytes
-            .get(at + 1)
-            .is_none_or(|next| b"xuU/\r\n".contains(next))
-    }) {
+    if escapes.any(|at| bytes.get(at + 1).is_none_or(|next| b"xuU/\r\n".contains(next))) {
         return true;
     }
-    let labels = if is_default(target) {
-        &DEFAULT_LABELS[..]
-    } else {
-        &[]
-    };
+    let labels = if is_default(target) { &DEFAULT_LABELS[..] } else { &[] };
     holds(&Deployment::kind(&()))
         && labels.iter().all(|(key, value)| holds(key) && holds(value))
-        && target
-            .labels
-            .iter()
-            .all(|(key, value)| holds(key) && holds(value))
-        && [&target.name, &target.namespace]
-            .into_iter()
-            .flatten()
-            .all(|word| holds(word))
+        && target.labels.iter().all(|(key, value)| holds(key) && holds(value))
+        && [&target.name, &target.namespace].into_iter().flatten().all(|word| holds(word))
 }
 
 fn is_default(target: &config::Target) -> bool {
@@ -216,30 +182,18 @@ fn read(input: &str, index: usize, item: &Part) -> Result<Option<Candidate>, Tar
     if !is_deployment {
         return Ok(None);
     }
-    let value = tree
-        .value(root)
-        .map_err(|error| unreadable(error.to_string()))?;
+    let value = tree.value(root).map_err(|error| unreadable(error.to_string()))?;
     let meta = value.get("metadata").cloned().unwrap_or_default();
     let meta: ObjectMeta =
         serde_json::from_value(meta).map_err(|error| unreadable(format!("metadata: {error}")))?;
-    let deployment = Deployment {
-        metadata: meta.clone(),
-        ..Deployment::default()
-    };
+    let deployment = Deployment { metadata: meta.clone(), ..Deployment::default() };
     let resource_ref = ResourceRef {
         api_version: Deployment::api_version(&()).into_owned(),
         kind: Deployment::kind(&()).into_owned(),
         name: deployment.name_any(),
         namespace: deployment.namespace(),
     };
-    let found = Found {
-        index,
-        document,
-        value,
-        resource_ref,
-        file: file(&meta),
-        line,
-    };
+    let found = Found { index, document, value, resource_ref, file: file(&meta), line };
     Ok(Some(Candidate { found, meta }))
 }
 
@@ -248,17 +202,10 @@ fn file(meta: &ObjectMeta) -> Option<File> {
     let annotation = |key: &str| {
         let annotations = meta.annotations.as_ref()?;
         let prefixes = ["internal.config.kubernetes.io/", "config.kubernetes.io/"];
-        prefixes
-            .iter()
-            .find_map(|prefix| annotations.get(&format!("{prefix}{key}")))
+        prefixes.iter().find_map(|prefix| annotations.get(&format!("{prefix}{key}")))
     };
     let path = annotation("path")?.clone();
-    Some(File {
-        path,
-        index: annotation("index")
-            .and_then(|i| i.parse().ok())
-            .unwrap_or(0),
-    })
+    Some(File { path, index: annotation("index").and_then(|i| i.parse().ok()).unwrap_or(0) })
 }
 
 fn matches(meta: &ObjectMeta, target: &config::Target) -> bool {
@@ -294,11 +241,7 @@ fn check_container(found: Found, container: &str) -> Result<Found, TargetError> 
         return Ok(found);
     }
     let (deployment, container) = (found.seen(), container.to_owned());
-    Err(TargetError::NoContainer {
-        deployment,
-        container,
-        containers: names,
-    })
+    Err(TargetError::NoContainer { deployment, container, containers: names })
 }
 
 /// Every Deployment, for a message. What cannot be read is not listed.
@@ -323,12 +266,9 @@ fn wanted(target: &config::Target) -> String {
         parts.push(format!("namespace \"{namespace}\""));
     }
     let default = DEFAULT_LABELS.iter().filter(|_| is_default(target));
-    let labels = default.map(|(key, value)| (*key, *value)).chain(
-        target
-            .labels
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str())),
-    );
+    let labels = default
+        .map(|(key, value)| (*key, *value))
+        .chain(target.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     parts.extend(labels.map(|(key, value)| format!("label {key}={value}")));
     parts.join(" and ")
 }
@@ -346,10 +286,6 @@ fn list(before: &str, seen: &[Seen], after: &str) -> String {
 fn quoted(names: &[String]) -> String {
     match names {
         [] => "none".to_owned(),
-        names => names
-            .iter()
-            .map(|name| format!("\"{name}\""))
-            .collect::<Vec<_>>()
-            .join(", "),
+        names => names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", "),
     }
 }

@@ -33,9 +33,7 @@ pub(crate) fn is_patched(
 ) -> Result<(), VerifyError> {
     let (old, new) = (Tree::parse(old)?, Tree::parse(new)?);
     let (Some(old_root), Some(new_root)) = (old.root(), new.root()) else {
-        return Err(VerifyError::Differs {
-            field: String::new(),
-        });
+        return Err(VerifyError::Differs { field: String::new() });
     };
     let mut expected = sources(&old, old_root);
     json_patch::patch(&mut expected, operations)
@@ -82,19 +80,11 @@ fn source(tree: &Tree<'_>, id: NodeId) -> Value {
         text.push('&');
     }
     text.push_str(tree.source(id));
-    Value::Object(
-        [(SOURCE.to_owned(), Value::from(text))]
-            .into_iter()
-            .collect(),
-    )
+    Value::Object([(SOURCE.to_owned(), Value::from(text))].into_iter().collect())
 }
 
 fn agrees(expected: &Value, tree: &Tree<'_>, id: NodeId, path: &str) -> Result<(), VerifyError> {
-    let differs = || {
-        Err(VerifyError::Differs {
-            field: path.to_owned(),
-        })
-    };
+    let differs = || Err(VerifyError::Differs { field: path.to_owned() });
     let node = tree.node(id);
     match (expected, &node.kind) {
         (Value::Object(map), _) if map.contains_key(SOURCE) => {

@@ -137,12 +137,7 @@ pub(crate) struct Target {
 impl Default for Target {
     fn default() -> Self {
         let container = "controller".to_owned();
-        Self {
-            name: None,
-            namespace: None,
-            labels: BTreeMap::new(),
-            container,
-        }
+        Self { name: None, namespace: None, labels: BTreeMap::new(), container }
     }
 }
 
@@ -159,10 +154,7 @@ pub(crate) struct Install {
 
 impl Default for Install {
     fn default() -> Self {
-        Self {
-            plugin_path: "/workspace/plugin".to_owned(),
-            mode: Mode::default(),
-        }
+        Self { plugin_path: "/workspace/plugin".to_owned(), mode: Mode::default() }
     }
 }
 
@@ -195,12 +187,7 @@ pub(crate) struct InitContainer {
 impl Default for InitContainer {
     fn default() -> Self {
         let name = "plugin-installer".to_owned();
-        Self {
-            name,
-            env: Vec::new(),
-            resources: None,
-            security_context: None,
-        }
+        Self { name, env: Vec::new(), resources: None, security_context: None }
     }
 }
 
@@ -261,22 +248,33 @@ pub(crate) struct Controller {
     pub(crate) socket_dir: Option<String>,
 }
 
-/// The flat keys of a ConfigMap.
-const CONFIG_MAP_KEYS: [&str; 13] = [
-    "image",
-    "imagePullPolicy",
-    "state",
-    "delivery",
-    "onConflict",
-    "namespace",
-    "name",
-    "container",
-    "pluginPath",
-    "mountPath",
-    "volumeName",
-    "initContainerName",
-    "mode",
+/// The flat keys of a ConfigMap, each with the field that it stands for.
+const CONFIG_MAP_KEYS: [(&str, &str); 13] = [
+    ("image", "spec.image"),
+    ("imagePullPolicy", "spec.imagePullPolicy"),
+    ("state", "spec.state"),
+    ("delivery", "spec.delivery"),
+    ("onConflict", "spec.onConflict"),
+    ("namespace", "spec.target.namespace"),
+    ("name", "spec.target.name"),
+    ("container", "spec.target.container"),
+    ("pluginPath", "spec.install.pluginPath"),
+    ("mountPath", "spec.volume.mountPath"),
+    ("volumeName", "spec.volume.name"),
+    ("initContainerName", "spec.initContainer.name"),
+    ("mode", "spec.install.mode"),
 ];
+
+/// A text about fields in the words of somebody who wrote a ConfigMap.
+pub(crate) fn in_config_map_keys(text: &str) -> String {
+    let rename = |text: String, (key, field): &(&str, &str)| match text == *field {
+        true => format!("data.{key}"),
+        false => text
+            .replace(&format!("`{field}`"), &format!("`data.{key}`"))
+            .replace(&format!("`{field}: "), &format!("`data.{key}: ")),
+    };
+    CONFIG_MAP_KEYS.iter().fold(text.to_owned(), rename)
+}
 
 /// Reads the `data` of a ConfigMap.
 pub(super) fn spec_from_config_map(data: Option<&Value>) -> Result<Spec, Vec<ConfigError>> {
@@ -287,31 +285,18 @@ pub(super) fn spec_from_config_map(data: Option<&Value>) -> Result<Spec, Vec<Con
             errors.push(error);
         }
     }
-    if errors.is_empty() {
-        Ok(spec)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(spec) } else { Err(errors) }
 }
 
 fn set(spec: &mut Spec, key: &str, value: &Value) -> Result<(), ConfigError> {
     let field = format!("data.{key}");
-    if !CONFIG_MAP_KEYS.contains(&key) {
-        let known: Vec<String> = CONFIG_MAP_KEYS.map(ToOwned::to_owned).to_vec();
-        return Err(ConfigError::UnknownField {
-            field,
-            nearest: nearest(key, &known),
-            known,
-        });
+    if !CONFIG_MAP_KEYS.iter().any(|(known, _)| *known == key) {
+        let known: Vec<String> = CONFIG_MAP_KEYS.map(|(known, _)| known.to_owned()).to_vec();
+        return Err(ConfigError::UnknownField { field, nearest: nearest(key, &known), known });
     }
     let Some(text) = value.as_str().map(ToOwned::to_owned) else {
         let must = "be a string".to_owned();
-        return Err(ConfigError::Value {
-            field,
-            must,
-            actual: value.clone(),
-            hint: None,
-        });
+        return Err(ConfigError::Value { field, must, actual: value.clone(), hint: None });
     };
     match key {
         "image" => spec.image = Some(text),
@@ -336,15 +321,8 @@ fn word<'v, T: Deserialize<'v>>(field: String, value: &'v Value) -> Result<T, Co
     T::deserialize(value).map_err(|error| {
         // "unknown variant `x`, expected `a` or `b`" comes from serde.
         let message = error.to_string();
-        let expected = message
-            .split_once("expected ")
-            .map_or("", |(_, expected)| expected);
+        let expected = message.split_once("expected ").map_or("", |(_, expected)| expected);
         let must = format!("be {}", expected.trim_start_matches("one of "));
-        ConfigError::Value {
-            field,
-            must,
-            actual: value.clone(),
-            hint: None,
-        }
+        ConfigError::Value { field, must, actual: value.clone(), hint: None }
     })
 }

@@ -85,9 +85,7 @@ fn is_host(host: &str) -> bool {
             Some((address, port)) => (address, port),
             None => return false,
         },
-        None => host
-            .find(':')
-            .map_or((host, ""), |colon| host.split_at(colon)),
+        None => host.find(':').map_or((host, ""), |colon| host.split_at(colon)),
     };
     let port_is_good = port.is_empty()
         || port.strip_prefix(':').is_some_and(|digits| {
@@ -100,9 +98,7 @@ fn is_host(host: &str) -> bool {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     port_is_good && name.split('.').all(label)
 }
@@ -123,9 +119,7 @@ fn is_path_component(component: &str) -> bool {
 fn is_tag(tag: &str) -> bool {
     (1..=128).contains(&tag.len())
         && !tag.starts_with(['.', '-'])
-        && tag
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
 fn is_digest(digest: &str) -> bool {
@@ -138,9 +132,7 @@ fn is_digest(digest: &str) -> bool {
         _ => hex.len() >= 32,
     };
     algorithm.starts_with(|c: char| c.is_ascii_alphabetic())
-        && algorithm
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+._-".contains(&byte))
+        && algorithm.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+._-".contains(&byte))
         && length_is_good
         && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -203,13 +195,7 @@ mod tests {
         assert_eq!(floating("a/b"), Ok(true));
         assert_eq!(floating("r.example.com:5000/b:latest"), Ok(true));
         assert_eq!(floating("a/b:1"), Ok(false));
-        assert_eq!(
-            floating(&format!("b:latest@sha256:{}", "0".repeat(64))),
-            Ok(false)
-        );
-        assert_eq!(
-            ImageReference::parse("r.example.com:5000/a/b:1").map(|r| r.name()),
-            Ok("b")
-        );
+        assert_eq!(floating(&format!("b:latest@sha256:{}", "0".repeat(64))), Ok(false));
+        assert_eq!(ImageReference::parse("r.example.com:5000/a/b:1").map(|r| r.name()), Ok("b"));
     }
 }

@@ -26,11 +26,7 @@ pub(super) fn unknown_fields(value: &Value, object: &impl Serialize) -> Vec<Conf
             let field = path.join(".");
             let name = path.pop().unwrap_or_default();
             let known = known_fields(&path);
-            ConfigError::UnknownField {
-                field,
-                nearest: nearest(&name, &known),
-                known,
-            }
+            ConfigError::UnknownField { field, nearest: nearest(&name, &known), known }
         })
         .collect()
 }
@@ -54,8 +50,7 @@ fn find_unknown(
     };
     match value {
         Value::Object(map) => {
-            map.iter()
-                .for_each(|(key, child)| visit(key.clone(), child, known.get(key)));
+            map.iter().for_each(|(key, child)| visit(key.clone(), child, known.get(key)));
         }
         Value::Array(items) => {
             items
@@ -77,19 +72,12 @@ pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
 }
 
 /// Checks the image of a plugin that is to be present.
-pub(super) fn image<'s>(
-    spec: &'s Spec,
-    field: &str,
-) -> Result<Option<ImageReference<'s>>, ConfigError> {
+pub(super) fn image(spec: &Spec) -> Result<Option<ImageReference<'_>>, ConfigError> {
+    let field = "spec.image";
     let error = |must: String, hint: &str| {
         let actual = spec.image.clone().map_or(Value::Null, Value::from);
         let hint = Some(hint.to_owned());
-        ConfigError::Value {
-            field: field.to_owned(),
-            must,
-            actual,
-            hint,
-        }
+        ConfigError::Value { field: field.to_owned(), must, actual, hint }
     };
     let example = format!("set `{field}`, for example \"ghcr.io/acme/change-window:1.4.2\"");
     let Some(image) = spec.image.as_deref().filter(|image| !image.is_empty()) else {
@@ -116,52 +104,27 @@ pub(super) fn spec(spec: &Spec) -> Vec<ConfigError> {
     let mut check = |good: bool, field: &str, must: &str, actual: &str| {
         if !good {
             let (field, must) = (field.to_owned(), must.to_owned());
-            errors.push(ConfigError::Value {
-                field,
-                must,
-                actual: actual.into(),
-                hint: None,
-            });
+            errors.push(ConfigError::Value { field, must, actual: actual.into(), hint: None });
         }
     };
     for (field, name) in [
         ("spec.volume.name", &spec.volume.name),
         ("spec.initContainer.name", &spec.init_container.name),
     ] {
-        check(
-            is_dns_label(name),
-            field,
-            "be a lowercase DNS label of at most 63 characters",
-            name,
-        );
+        check(is_dns_label(name), field, "be a lowercase DNS label of at most 63 characters", name);
     }
     let file = "be the absolute path of a file, without \"..\"";
     let path = &spec.install.plugin_path;
     check(is_file_path(path), "spec.install.pluginPath", file, path);
     let directory = "be an absolute path other than \"/\", without \"..\" and \":\"";
     let path = &spec.volume.mount_path;
-    check(
-        is_directory_path(path),
-        "spec.volume.mountPath",
-        directory,
-        path,
-    );
+    check(is_directory_path(path), "spec.volume.mountPath", directory, path);
     if let Some(path) = &spec.controller.socket_dir {
         let other = !same_path(path, &spec.volume.mount_path);
         let must = format!("{directory}, and not be `spec.volume.mountPath`");
-        check(
-            is_directory_path(path) && other,
-            "spec.controller.socketDir",
-            &must,
-            path,
-        );
+        check(is_directory_path(path) && other, "spec.controller.socketDir", &must, path);
     }
-    check(
-        !spec.target.container.is_empty(),
-        "spec.target.container",
-        "name a container",
-        "",
-    );
+    check(!spec.target.container.is_empty(), "spec.target.container", "name a container", "");
     errors.extend(duplicates(spec));
     errors
 }
@@ -184,74 +147,45 @@ fn duplicates(spec: &Spec) -> Vec<ConfigError> {
                 _ => continue,
             };
             let actual = name.into();
-            errors.push(ConfigError::Value {
-                field,
-                must: must.to_owned(),
-                actual,
-                hint: None,
-            });
+            errors.push(ConfigError::Value { field, must: must.to_owned(), actual, hint: None });
         }
     };
     let socket_env = socket.map(|_| PLUGIN_UNIX_SOCKET_DIR);
     unique(
         "spec.controller.env",
         "name",
-        [Some(EPHEMERAL_PLUGIN_PATH), socket_env]
-            .into_iter()
-            .flatten()
-            .collect(),
+        [Some(EPHEMERAL_PLUGIN_PATH), socket_env].into_iter().flatten().collect(),
         controller.env.iter().map(|env| env.name.as_str()).collect(),
     );
     unique(
         "spec.initContainer.env",
         "name",
         vec![PLUGIN_PATH],
-        spec.init_container
-            .env
-            .iter()
-            .map(|env| env.name.as_str())
-            .collect(),
+        spec.init_container.env.iter().map(|env| env.name.as_str()).collect(),
     );
     unique(
         "spec.controller.volumes",
         "name",
-        [
-            Some(spec.volume.name.as_str()),
-            socket.map(|_| socket_volume.as_str()),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
-        controller
-            .volumes
-            .iter()
-            .map(|volume| volume.name.as_str())
+        [Some(spec.volume.name.as_str()), socket.map(|_| socket_volume.as_str())]
+            .into_iter()
+            .flatten()
             .collect(),
+        controller.volumes.iter().map(|volume| volume.name.as_str()).collect(),
     );
     unique(
         "spec.controller.volumeMounts",
         "mountPath",
-        [
-            Some(without_slash(&spec.volume.mount_path)),
-            socket.map(without_slash),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
-        controller
-            .volume_mounts
-            .iter()
-            .map(|mount| without_slash(&mount.mount_path))
+        [Some(without_slash(&spec.volume.mount_path)), socket.map(without_slash)]
+            .into_iter()
+            .flatten()
             .collect(),
+        controller.volume_mounts.iter().map(|mount| without_slash(&mount.mount_path)).collect(),
     );
     unique(
         "spec.imagePullSecrets",
         "name",
         Vec::new(),
-        spec.image_pull_secrets
-            .iter()
-            .map(|secret| secret.name.as_str())
-            .collect(),
+        spec.image_pull_secrets.iter().map(|secret| secret.name.as_str()).collect(),
     );
     errors
 }
@@ -264,22 +198,14 @@ pub(super) fn ignored_fields(spec: &Spec) -> Vec<(String, &'static str)> {
     let default = Spec::default();
     let set = [
         (spec.install.mode != Mode::Entrypoint, "spec.install.mode"),
-        (
-            spec.init_container != default.init_container,
-            "spec.initContainer",
-        ),
+        (spec.init_container != default.init_container, "spec.initContainer"),
         (spec.volume.size_limit.is_some(), "spec.volume.sizeLimit"),
         (spec.volume.medium.is_some(), "spec.volume.medium"),
         (!spec.volume.read_only, "spec.volume.readOnly"),
     ];
     set.into_iter()
         .filter(|(set, _)| *set)
-        .map(|(_, field)| {
-            (
-                format!("`{field}` does nothing with `delivery: imageVolume`"),
-                field,
-            )
-        })
+        .map(|(_, field)| (format!("`{field}` does nothing with `delivery: imageVolume`"), field))
         .collect()
 }
 

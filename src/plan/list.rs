@@ -56,20 +56,13 @@ impl Kind {
             Self::VolumeMounts => {
                 let path = text(element.get("mountPath"));
                 let trimmed = path.trim_end_matches('/');
-                if trimmed.is_empty() {
-                    path.to_owned()
-                } else {
-                    trimmed.to_owned()
-                }
+                if trimmed.is_empty() { path.to_owned() } else { trimmed.to_owned() }
             }
             Self::EnvFrom => {
                 let prefix = text(element.get("prefix"));
                 let (kind, source) = match element.get("secretRef") {
                     Some(source) => ("secret", source),
-                    None => (
-                        "configMap",
-                        element.get("configMapRef").unwrap_or(&Value::Null),
-                    ),
+                    None => ("configMap", element.get("configMapRef").unwrap_or(&Value::Null)),
                 };
                 format!("{prefix}{kind}/{}", text(source.get("name")))
             }
@@ -85,28 +78,17 @@ fn text(value: Option<&Value>) -> &str {
 impl List {
     pub(super) fn pod(kind: Kind) -> Self {
         let pod = Pointer::from_static(POD_SPEC);
-        Self {
-            kind,
-            container: None,
-            pointer: pod.with_trailing_token(kind.field()),
-        }
+        Self { kind, container: None, pointer: pod.with_trailing_token(kind.field()) }
     }
 
     /// A list of the container with that name, if the pod has it.
     pub(super) fn container(kind: Kind, name: &str, deployment: &Value) -> Option<Self> {
         let containers = Pointer::from_static(POD_SPEC).with_trailing_token("containers");
         let elements = deployment.pointer(containers.as_str())?.as_array()?;
-        let index = elements
-            .iter()
-            .position(|element| element.get("name") == Some(&name.into()))?;
-        let pointer = containers
-            .with_trailing_token(index)
-            .with_trailing_token(kind.field());
-        Some(Self {
-            kind,
-            container: Some(name.to_owned()),
-            pointer,
-        })
+        let index =
+            elements.iter().position(|element| element.get("name") == Some(&name.into()))?;
+        let pointer = containers.with_trailing_token(index).with_trailing_token(kind.field());
+        Some(Self { kind, container: Some(name.to_owned()), pointer })
     }
 
     /// The list as records name it.
@@ -129,19 +111,13 @@ impl List {
 
     /// "added volume "plugins"" and the like.
     pub(super) fn message(&self, verb: &str, elements: &[Value]) -> String {
-        let keys: Vec<_> = elements
-            .iter()
-            .map(|element| format!("\"{}\"", self.kind.key(element)))
-            .collect();
+        let keys: Vec<_> =
+            elements.iter().map(|element| format!("\"{}\"", self.kind.key(element))).collect();
         let plural = if keys.len() == 1 { "" } else { "s" };
         let place = match &self.container {
             None => String::new(),
             Some(container) => format!(" (container \"{container}\")"),
         };
-        format!(
-            "{verb} {}{plural} {}{place}",
-            self.kind.noun(),
-            keys.join(", ")
-        )
+        format!("{verb} {}{plural} {}{place}", self.kind.noun(), keys.join(", "))
     }
 }

@@ -67,9 +67,7 @@ pub(super) fn reconcile(
         }
     };
     let is_wanted = |element: &Value| {
-        desired
-            .iter()
-            .any(|wanted| list.kind.key(wanted) == list.kind.key(element))
+        desired.iter().any(|wanted| list.kind.key(wanted) == list.kind.key(element))
     };
     let mut stale: VecDeque<usize> = (0..existing.len())
         .filter(|index| {
@@ -80,9 +78,7 @@ pub(super) fn reconcile(
     let mut reconciled = Reconciled::default();
     for wanted in desired {
         let key = list.kind.key(wanted);
-        let index = existing
-            .iter()
-            .rposition(|element| list.kind.key(element) == key);
+        let index = existing.iter().rposition(|element| list.kind.key(element) == key);
         let (index, owner) = match index.and_then(|i| Some((i, existing.get(i)?))) {
             Some((index, element)) => (index, owner(element)),
             // A renamed element changes in its place.
@@ -170,11 +166,7 @@ fn merged(kind: Kind, current: &Value, wanted: &Value) -> Value {
         (Kind::Volumes, Value::Object(current), Value::Object(wanted)) => {
             // A volume has one source.
             let same_source = wanted.keys().all(|key| current.contains_key(key));
-            let base = if same_source {
-                current.clone()
-            } else {
-                Map::new()
-            };
+            let base = if same_source { current.clone() } else { Map::new() };
             Value::Object(laid_over(base, wanted))
         }
         (Kind::Env | Kind::EnvFrom | Kind::ImagePullSecrets, ..) => wanted.clone(),
@@ -229,11 +221,7 @@ fn changes(list: &List, index: usize, current: &Value, wanted: &Value) -> Vec<St
         let before = current.pointer(inner.as_str()).cloned();
         let message = format!("{message}: `{}`", field_path(&inner));
         let operation = below(&element, operation);
-        Step {
-            splice: Splice::new(operation),
-            message,
-            current: before,
-        }
+        Step { splice: Splice::new(operation), message, current: before }
     };
     patch.0.into_iter().map(step).collect()
 }

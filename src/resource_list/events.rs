@@ -22,12 +22,7 @@ pub(super) fn parts(input: &str) -> Result<Parts, ResourceListError> {
         return Err(ResourceListError::NotResourceList { actual });
     }
     check_keys(&tree, root)?;
-    let word = |key| {
-        tree.get(root, key)
-            .and_then(|id| tree.str(id))
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let word = |key| tree.get(root, key).and_then(|id| tree.str(id)).unwrap_or_default().to_owned();
     Ok(Parts {
         api_version: word("apiVersion"),
         kind: word("kind"),
@@ -62,36 +57,23 @@ pub(super) fn value_part(tree: &Tree<'_>, value: NodeId, offset: usize) -> Optio
         Kind::Mapping { flow: true, .. } => (node.range.clone(), 0),
         Kind::Mapping { .. } => {
             let start = node.range.start;
-            (
-                start..after_comments(text, node.range.end),
-                start - line_start(text, start),
-            )
+            (start..after_comments(text, node.range.end), start - line_start(text, start))
         }
         _ => return None,
     };
-    Some(Part {
-        range: range.start + offset..range.end + offset,
-        column,
-    })
+    Some(Part { range: range.start + offset..range.end + offset, column })
 }
 
 /// The objects of a document that is a `List`, or of another kind that ends so.
 pub(crate) fn list_parts(tree: &Tree<'_>) -> Option<Vec<Part>> {
     let root = tree.root()?;
     let kind = tree.str(tree.get(root, "kind")?)?;
-    if kind.ends_with("List") {
-        list(tree, root, "items")
-    } else {
-        None
-    }
+    if kind.ends_with("List") { list(tree, root, "items") } else { None }
 }
 
 /// The results that stand in a ResourceList already.
 pub(super) fn results(input: &str, tree: &Tree<'_>) -> Vec<Value> {
-    let parts = tree
-        .root()
-        .and_then(|root| list(tree, root, "results"))
-        .unwrap_or_default();
+    let parts = tree.root().and_then(|root| list(tree, root, "results")).unwrap_or_default();
     let value = |part: Part| {
         let document = part.document(input);
         let tree = Tree::parse(&document).ok()?;
@@ -106,10 +88,9 @@ pub(super) fn add_results(tree: &Tree<'_>, new: Vec<Value>) -> Result<Vec<TextEd
     let operations = match existing.map(|id| tree.items(id).is_empty()) {
         None => json!([{"op": "add", "path": "/results", "value": new}]),
         Some(true) => json!([{"op": "replace", "path": "/results", "value": new}]),
-        Some(false) => new
-            .iter()
-            .map(|r| json!({"op": "add", "path": "/results/-", "value": r}))
-            .collect(),
+        Some(false) => {
+            new.iter().map(|r| json!({"op": "add", "path": "/results/-", "value": r})).collect()
+        }
     };
     let operations: Vec<PatchOperation> = serde_json::from_value(operations).unwrap_or_default();
     let mut edits = Vec::new();
@@ -122,10 +103,7 @@ pub(super) fn add_results(tree: &Tree<'_>, new: Vec<Value>) -> Result<Vec<TextEd
 /// The parts of a list of the ResourceList.
 fn list(tree: &Tree<'_>, root: NodeId, name: &str) -> Option<Vec<Part>> {
     let text = tree.text();
-    let (key, list) = tree
-        .entries(root)
-        .iter()
-        .find(|(key, _)| tree.str(*key) == Some(name))?;
+    let (key, list) = tree.entries(root).iter().find(|(key, _)| tree.str(*key) == Some(name))?;
     match &tree.node(*list).kind {
         Kind::Sequence { flow: false, items } => {
             let mut at = skip_blanks(text, tree.node(*key).range.end, b"") + 1;
@@ -133,10 +111,8 @@ fn list(tree: &Tree<'_>, root: NodeId, name: &str) -> Option<Vec<Part>> {
             for item in items {
                 let dash = next_dash(text, skip_properties(text, at))?;
                 let end = after_comments(text, tree.node(*item).range.end.max(dash + 1));
-                parts.push(Part {
-                    range: dash + 1..end,
-                    column: dash + 1 - line_start(text, dash),
-                });
+                parts
+                    .push(Part { range: dash + 1..end, column: dash + 1 - line_start(text, dash) });
                 at = tree.node(*item).range.end.max(dash + 1);
             }
             Some(parts)
@@ -163,9 +139,7 @@ fn skip_properties(text: &str, from: usize) -> usize {
     let mut at = skip_blanks(text, from, b"");
     while matches!(text.as_bytes().get(at), Some(b'&' | b'!')) {
         let rest = text.get(at..).unwrap_or_default();
-        at += rest
-            .find(|c: char| c.is_ascii_whitespace())
-            .unwrap_or(rest.len());
+        at += rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len());
         at = skip_blanks(text, at, b"");
     }
     at

@@ -21,10 +21,7 @@ pub(super) fn parts(input: &str) -> Option<Parts> {
     }
     let sections = Sections::scan(input)?;
     let items = sections.items?;
-    let parts: Vec<Part> = items
-        .ranges()
-        .map(|range| Part { range, column: 1 })
-        .collect();
+    let parts: Vec<Part> = items.ranges().map(|range| Part { range, column: 1 }).collect();
     if !open_items(input, &parts).all(|part| is_document(input, part)) {
         return None;
     }
@@ -60,10 +57,7 @@ impl Items {
     /// From behind each dash to the next one.
     fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let ends = self.dashes.iter().skip(1).copied().chain([self.end]);
-        self.dashes
-            .iter()
-            .zip(ends)
-            .map(|(dash, end)| dash + 1..end)
+        self.dashes.iter().zip(ends).map(|(dash, end)| dash + 1..end)
     }
 }
 
@@ -93,11 +87,7 @@ impl<'i> Sections<'i> {
             }
         }
         sections.close(section, input.len());
-        sections
-            .items
-            .as_ref()
-            .is_some_and(|items| !items.dashes.is_empty())
-            .then_some(sections)
+        sections.items.as_ref().is_some_and(|items| !items.dashes.is_empty()).then_some(sections)
     }
 
     /// Reads a line that begins a section.
@@ -113,10 +103,7 @@ impl<'i> Sections<'i> {
                 return Some(Section::FunctionConfig(at));
             }
             "items" if self.items.is_none() && is_blank(value) => {
-                return Some(Section::Items(Items {
-                    dashes: Vec::new(),
-                    end: at,
-                }));
+                return Some(Section::Items(Items { dashes: Vec::new(), end: at }));
             }
             _ => return None,
         }
@@ -162,11 +149,9 @@ fn is_blank(line: &str) -> bool {
 /// A plain or quoted scalar without anything that needs unescaping.
 fn word(value: &str) -> Option<&str> {
     let value = value.trim_matches(' ');
-    let quoted = ['"', '\''].iter().find_map(|quote| {
-        value
-            .strip_prefix(*quote)
-            .and_then(|inner| inner.strip_suffix(*quote))
-    });
+    let quoted = ['"', '\'']
+        .iter()
+        .find_map(|quote| value.strip_prefix(*quote).and_then(|inner| inner.strip_suffix(*quote)));
     let word = quoted.unwrap_or(value);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"./".contains(&byte);
     let letter = word.starts_with(|c: char| c.is_ascii_alphabetic());
@@ -192,11 +177,7 @@ fn open_items<'p>(input: &'p str, parts: &'p [Part]) -> impl Iterator<Item = &'p
         .chain(brackets)
         .map(|at| start + at)
         .filter(|at| begins_token(bytes, *at) && stays_open(bytes, *at))
-        .map(|at| {
-            parts
-                .partition_point(|part| part.range.start <= at)
-                .saturating_sub(1)
-        })
+        .map(|at| parts.partition_point(|part| part.range.start <= at).saturating_sub(1))
         .collect();
     open.sort_unstable();
     open.dedup();
@@ -212,9 +193,7 @@ fn begins_token(bytes: &[u8], at: usize) -> bool {
 /// Whether what begins here is not surely closed on the same line.
 fn stays_open(bytes: &[u8], at: usize) -> bool {
     let rest = bytes.get(at..).unwrap_or_default();
-    let rest = rest
-        .get(..memchr::memchr(b'\n', rest).unwrap_or(rest.len()))
-        .unwrap_or_default();
+    let rest = rest.get(..memchr::memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or_default();
     match rest {
         [quote @ (b'"' | b'\''), inner @ ..] => !closes_quote(inner, *quote),
         [b'[', b']', ..] | [b'{', b'}', ..] => false,

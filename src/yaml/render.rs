@@ -18,10 +18,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// What kustomize and kpt write.
-    pub(crate) const COMPACT: Self = Self {
-        step: 2,
-        dash_offset: 0,
-    };
+    pub(crate) const COMPACT: Self = Self { step: 2, dash_offset: 0 };
 
     /// The lines of `key: value`, the key at `column`.
     pub(crate) fn entry(self, key: &str, value: &Value, column: usize) -> Vec<String> {
@@ -38,10 +35,9 @@ impl Layout {
     pub(crate) fn children(self, value: &Value, column: usize) -> Vec<String> {
         match value {
             Value::Object(map) => self.entries(map, column + self.step),
-            Value::Array(items) => items
-                .iter()
-                .flat_map(|item| self.item(item, column + self.dash_offset))
-                .collect(),
+            Value::Array(items) => {
+                items.iter().flat_map(|item| self.item(item, column + self.dash_offset)).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -50,10 +46,9 @@ impl Layout {
     pub(crate) fn item(self, value: &Value, column: usize) -> Vec<String> {
         let mut lines = match value {
             Value::Object(map) if !map.is_empty() => self.entries(map, column + 2),
-            Value::Array(items) if !items.is_empty() => items
-                .iter()
-                .flat_map(|item| self.item(item, column + 2))
-                .collect(),
+            Value::Array(items) if !items.is_empty() => {
+                items.iter().flat_map(|item| self.item(item, column + 2)).collect()
+            }
             _ => vec![format!("{:1$}{2}", "", column + 2, scalar(value))],
         };
         if let Some(first) = lines.first_mut() {
@@ -63,9 +58,7 @@ impl Layout {
     }
 
     fn entries(self, map: &Map<String, Value>, column: usize) -> Vec<String> {
-        ordered(map)
-            .flat_map(|(key, value)| self.entry(key, value, column))
-            .collect()
+        ordered(map).flat_map(|(key, value)| self.entry(key, value, column)).collect()
     }
 }
 
@@ -73,16 +66,11 @@ impl Layout {
 pub(crate) fn flow(value: &Value) -> String {
     match value {
         Value::Object(map) => {
-            let entries: Vec<_> = ordered(map)
-                .map(|(key, value)| flow_entry(key, value))
-                .collect();
+            let entries: Vec<_> = ordered(map).map(|(key, value)| flow_entry(key, value)).collect();
             format!("{{{}}}", entries.join(", "))
         }
         Value::Array(items) => {
-            format!(
-                "[{}]",
-                items.iter().map(flow).collect::<Vec<_>>().join(", ")
-            )
+            format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", "))
         }
         Value::String(text) => double_quoted(text),
         other => other.to_string(),
@@ -114,8 +102,7 @@ pub(crate) fn is_inline(value: &Value) -> bool {
 /// `name` first, as people write lists of named things; the rest in order of the alphabet.
 fn ordered(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
     let name = map.get_key_value("name");
-    name.into_iter()
-        .chain(map.iter().filter(|(key, _)| *key != "name"))
+    name.into_iter().chain(map.iter().filter(|(key, _)| *key != "name"))
 }
 
 fn string(text: &str) -> String {
@@ -123,9 +110,7 @@ fn string(text: &str) -> String {
         return text.to_owned();
     }
     // JSON in a string is readable only without escapes.
-    let printable = text
-        .bytes()
-        .all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\'');
+    let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\'');
     if printable && text.contains(['"', '\\']) {
         return format!("'{text}'");
     }
@@ -135,9 +120,8 @@ fn string(text: &str) -> String {
 /// Begins with a letter or a slash, holds no character with a meaning, and is no word for a
 /// boolean or null in any YAML version.
 fn is_plain(text: &str) -> bool {
-    const WORDS: [&str; 11] = [
-        "null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf",
-    ];
+    const WORDS: [&str; 11] =
+        ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"];
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./@:".contains(&byte);
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.bytes().all(safe)
@@ -196,10 +180,7 @@ mod tests {
         - true
         - {}
         "#);
-        let wide = Layout {
-            step: 4,
-            dash_offset: 2,
-        };
+        let wide = Layout { step: 4, dash_offset: 2 };
         insta::assert_snapshot!(wide.entry("a", &json!({"b": {"c": ["d"]}}), 0).join("\n"), @r"
         a:
             b:

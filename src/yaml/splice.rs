@@ -48,19 +48,11 @@ pub(crate) enum Refusal {
     #[error("line {line}: `{field}` is an alias, so a change would reach its anchor too")]
     Alias { line: usize, field: String },
     #[error("line {line}: `{field}` has the tag {tag}")]
-    Tag {
-        line: usize,
-        field: String,
-        tag: String,
-    },
+    Tag { line: usize, field: String, tag: String },
     #[error("line {line}: `{field}` takes keys from elsewhere with `<<`")]
     MergeKey { line: usize, field: String },
     #[error("line {line}: the key `{key}` stands twice in `{field}`")]
-    DuplicateKey {
-        line: usize,
-        field: String,
-        key: String,
-    },
+    DuplicateKey { line: usize, field: String, key: String },
     #[error("line {line}: a key of `{field}` is not a plain word on one line")]
     ComplexKey { line: usize, field: String },
     #[error("line {line}: a carriage return without a line feed")]
@@ -90,10 +82,7 @@ impl Refusal {
 
 impl Splice {
     pub(crate) fn new(operation: PatchOperation) -> Self {
-        Self {
-            operation,
-            spelling: None,
-        }
+        Self { operation, spelling: None }
     }
 
     /// The text after the operation.
@@ -113,9 +102,7 @@ impl Splice {
     pub(crate) fn edits(&self, tree: &Tree<'_>) -> Result<Vec<TextEdit>, Refusal> {
         let pointer = self.operation.path();
         let Some((parent, last)) = pointer.split_back() else {
-            return Err(Refusal::NotFound {
-                field: field_path(pointer),
-            });
+            return Err(Refusal::NotFound { field: field_path(pointer) });
         };
         let place = Place::locate(tree, parent)?;
         let token = last.decoded();
@@ -126,9 +113,7 @@ impl Splice {
                 {
                     place.push(&add.value)
                 }
-                Kind::Sequence { .. } => Err(Refusal::NotFound {
-                    field: field_path(pointer),
-                }),
+                Kind::Sequence { .. } => Err(Refusal::NotFound { field: field_path(pointer) }),
                 _ if tree.get(place.node, &token).is_some() => {
                     place.replace(&token, &add.value, None)
                 }
@@ -138,9 +123,7 @@ impl Splice {
                 place.replace(&token, &replace.value, self.spelling.as_deref())
             }
             PatchOperation::Remove(_) => place.remove(&token),
-            _ => Err(Refusal::NotFound {
-                field: field_path(pointer),
-            }),
+            _ => Err(Refusal::NotFound { field: field_path(pointer) }),
         }
     }
 }
@@ -154,17 +137,11 @@ pub(crate) struct TextEdit {
 
 impl TextEdit {
     fn insert(at: usize, text: String) -> Self {
-        Self {
-            range: at..at,
-            text,
-        }
+        Self { range: at..at, text }
     }
 
     fn delete(range: Range<usize>) -> Self {
-        Self {
-            range,
-            text: String::new(),
-        }
+        Self { range, text: String::new() }
     }
 
     /// `text` with all `edits`, which are in order and do not overlap.
@@ -203,9 +180,7 @@ struct Child {
 impl<'a, 't> Place<'a, 't> {
     /// Walks to the collection, refusing everything on the way that other places share.
     fn locate(tree: &'a Tree<'t>, pointer: &'a Pointer) -> Result<Self, Refusal> {
-        let not_found = || Refusal::NotFound {
-            field: field_path(pointer),
-        };
+        let not_found = || Refusal::NotFound { field: field_path(pointer) };
         let root = tree.root().ok_or_else(not_found)?;
         let mut place = Self::new(tree, root, pointer);
         place.check_shared(place.node)?;
@@ -225,13 +200,7 @@ impl<'a, 't> Place<'a, 't> {
     }
 
     fn new(tree: &'a Tree<'t>, node: NodeId, pointer: &'a Pointer) -> Self {
-        let mut place = Self {
-            tree,
-            node,
-            field: Cow::Borrowed(pointer),
-            flow: false,
-            key: None,
-        };
+        let mut place = Self { tree, node, field: Cow::Borrowed(pointer), flow: false, key: None };
         place.flow = place.is_flow();
         place
     }
@@ -248,10 +217,7 @@ impl<'a, 't> Place<'a, 't> {
     }
 
     fn layout_refusal(&self, at: usize) -> Refusal {
-        Refusal::Layout {
-            line: line_at(self.tree.text(), at),
-            field: self.field(),
-        }
+        Refusal::Layout { line: line_at(self.tree.text(), at), field: self.field() }
     }
 
     /// An edit below an anchor, an alias or a tag could mean something elsewhere.
@@ -282,11 +248,7 @@ impl<'a, 't> Place<'a, 't> {
                 return Err(Refusal::ComplexKey { line, field });
             };
             if !seen.insert(name) {
-                return Err(Refusal::DuplicateKey {
-                    line,
-                    field,
-                    key: name.to_owned(),
-                });
+                return Err(Refusal::DuplicateKey { line, field, key: name.to_owned() });
             }
         }
         Ok(())
@@ -296,19 +258,11 @@ impl<'a, 't> Place<'a, 't> {
         let child = match &self.tree.node(self.node).kind {
             Kind::Sequence { items, .. } => {
                 let item = token.parse().ok().and_then(|index: usize| items.get(index));
-                item.map(|item| Child {
-                    head: *item,
-                    value: *item,
-                })
+                item.map(|item| Child { head: *item, value: *item })
             }
             Kind::Mapping { entries, .. } => {
-                let entry = entries
-                    .iter()
-                    .find(|(key, _)| self.tree.str(*key) == Some(token));
-                entry.map(|(key, value)| Child {
-                    head: *key,
-                    value: *value,
-                })
+                let entry = entries.iter().find(|(key, _)| self.tree.str(*key) == Some(token));
+                entry.map(|(key, value)| Child { head: *key, value: *value })
             }
             _ => None,
         };
@@ -324,17 +278,10 @@ impl<'a, 't> Place<'a, 't> {
         };
         let end = self.tree.node(*last).range.end;
         if self.flow {
-            return Ok(vec![TextEdit::insert(
-                end,
-                format!(", {}", render::flow(value)),
-            )]);
+            return Ok(vec![TextEdit::insert(end, format!(", {}", render::flow(value)))]);
         }
         let column = self.dash_column()?;
-        Ok(vec![self.lines_after(
-            end,
-            column,
-            &self.layout().item(value, column),
-        )])
+        Ok(vec![self.lines_after(end, column, &self.layout().item(value, column))])
     }
 
     /// `add` of a key that is not there.
@@ -343,10 +290,7 @@ impl<'a, 't> Place<'a, 't> {
             let map = [(key.to_owned(), value.clone())].into_iter().collect();
             return self.fill(&Value::Object(map));
         };
-        let end = self.end(&Child {
-            head: *last_key,
-            value: *last_value,
-        });
+        let end = self.end(&Child { head: *last_key, value: *last_value });
         if self.flow {
             return Ok(vec![TextEdit::insert(
                 end,
@@ -354,11 +298,7 @@ impl<'a, 't> Place<'a, 't> {
             )]);
         }
         let column = self.key_column()?;
-        Ok(vec![self.lines_after(
-            end,
-            column,
-            &self.layout().entry(key, value, column),
-        )])
+        Ok(vec![self.lines_after(end, column, &self.layout().entry(key, value, column))])
     }
 
     /// Puts the first children into `[]` or `{}`.
@@ -418,10 +358,7 @@ impl<'a, 't> Place<'a, 't> {
         if let Some(spelling) = spelling {
             edits.push(TextEdit::insert(after_colon, spelling.to_owned()));
         } else if render::is_inline(value) {
-            edits.push(TextEdit::insert(
-                after_colon,
-                format!(" {}", render::scalar(value)),
-            ));
+            edits.push(TextEdit::insert(after_colon, format!(" {}", render::scalar(value))));
         } else {
             let column = self.column(self.tree.node(key).range.start)?;
             let lines = self.layout().children(value, column);
@@ -437,15 +374,10 @@ impl<'a, 't> Place<'a, 't> {
             let header = text.get(after_colon..).unwrap_or_default();
             let spaces = header.len() - header.trim_start_matches(' ').len();
             let indicator = header.trim_start_matches(' ').bytes();
-            let length = indicator
-                .take_while(|byte| !byte.is_ascii_whitespace())
-                .count();
+            let length = indicator.take_while(|byte| !byte.is_ascii_whitespace()).count();
             let header_end = after_colon + spaces + length;
             let lines = line_end(text, header_end)..line_end(text, node.range.end.max(header_end));
-            return Ok(vec![
-                TextEdit::delete(after_colon..header_end),
-                TextEdit::delete(lines),
-            ]);
+            return Ok(vec![TextEdit::delete(after_colon..header_end), TextEdit::delete(lines)]);
         }
         let first = match node.kind {
             Kind::Mapping { .. } => node.range.start,
@@ -455,49 +387,32 @@ impl<'a, 't> Place<'a, 't> {
         if start < after_colon {
             return Err(self.layout_refusal(first));
         }
-        Ok(vec![TextEdit::delete(
-            start..line_end(text, node.range.end),
-        )])
+        Ok(vec![TextEdit::delete(start..line_end(text, node.range.end))])
     }
 
     /// New text for the node itself, on one line.
     fn rewrite_in_place(&self, old: NodeId, value: &Value) -> Result<Vec<TextEdit>, Refusal> {
         let node = self.tree.node(old);
-        let written = if self.flow {
-            render::flow(value)
-        } else {
-            render::scalar(value)
-        };
+        let written = if self.flow { render::flow(value) } else { render::scalar(value) };
         let source = self.tree.source(old);
         match &node.kind {
-            Kind::Scalar {
-                style: Style::Empty,
-                ..
-            } => Ok(vec![TextEdit::insert(
-                node.range.end,
-                format!(" {written}"),
-            )]),
-            Kind::Scalar {
-                style: Style::Block,
-                ..
-            } => Err(self.layout_refusal(node.range.start)),
+            Kind::Scalar { style: Style::Empty, .. } => {
+                Ok(vec![TextEdit::insert(node.range.end, format!(" {written}"))])
+            }
+            Kind::Scalar { style: Style::Block, .. } => Err(self.layout_refusal(node.range.start)),
             // A comment inside of empty brackets stays where it is.
             Kind::Sequence { .. } | Kind::Mapping { .. } if source.contains('#') => {
                 if !self.tree.is_empty_collection(old) {
                     return Err(self.layout_refusal(node.range.start));
                 }
-                let inner = written
-                    .get(1..written.len() - 1)
-                    .unwrap_or_default()
-                    .to_owned();
+                let inner = written.get(1..written.len() - 1).unwrap_or_default().to_owned();
                 Ok(vec![TextEdit::insert(node.range.start + 1, inner)])
             }
             Kind::Scalar { .. }
             | Kind::Sequence { flow: true, .. }
-            | Kind::Mapping { flow: true, .. } => Ok(vec![TextEdit {
-                range: node.range.clone(),
-                text: written,
-            }]),
+            | Kind::Mapping { flow: true, .. } => {
+                Ok(vec![TextEdit { range: node.range.clone(), text: written }])
+            }
             _ => Err(self.layout_refusal(node.range.start)),
         }
     }
@@ -559,23 +474,14 @@ impl<'a, 't> Place<'a, 't> {
             (None, None) => {
                 let rest = text.get(end..).unwrap_or_default();
                 let trimmed = rest.trim_start();
-                let comma = if trimmed.starts_with(',') {
-                    rest.len() - trimmed.len() + 1
-                } else {
-                    0
-                };
+                let comma =
+                    if trimmed.starts_with(',') { rest.len() - trimmed.len() + 1 } else { 0 };
                 start..end + comma
             }
         };
         // What stands between is a comma, spaces, and perhaps a comment that is not ours to drop.
-        let gaps = [
-            range.start..start.max(range.start),
-            end.min(range.end)..range.end,
-        ];
-        if gaps
-            .into_iter()
-            .any(|gap| text.get(gap).unwrap_or_default().contains('#'))
-        {
+        let gaps = [range.start..start.max(range.start), end.min(range.end)..range.end];
+        if gaps.into_iter().any(|gap| text.get(gap).unwrap_or_default().contains('#')) {
             return Err(self.layout_refusal(start));
         }
         Ok(vec![TextEdit::delete(range)])
@@ -583,35 +489,21 @@ impl<'a, 't> Place<'a, 't> {
 
     fn siblings(&self, child: &Child) -> (usize, Vec<Child>) {
         let siblings: Vec<Child> = match &self.tree.node(self.node).kind {
-            Kind::Sequence { items, .. } => items
-                .iter()
-                .map(|item| Child {
-                    head: *item,
-                    value: *item,
-                })
-                .collect(),
-            Kind::Mapping { entries, .. } => entries
-                .iter()
-                .map(|(k, v)| Child {
-                    head: *k,
-                    value: *v,
-                })
-                .collect(),
+            Kind::Sequence { items, .. } => {
+                items.iter().map(|item| Child { head: *item, value: *item }).collect()
+            }
+            Kind::Mapping { entries, .. } => {
+                entries.iter().map(|(k, v)| Child { head: *k, value: *v }).collect()
+            }
             _ => Vec::new(),
         };
-        let index = siblings
-            .iter()
-            .position(|sibling| sibling.head == child.head);
+        let index = siblings.iter().position(|sibling| sibling.head == child.head);
         (index.unwrap_or_default(), siblings)
     }
 
     /// Where the text of a child ends.
     fn end(&self, child: &Child) -> usize {
-        self.tree
-            .node(child.value)
-            .range
-            .end
-            .max(self.tree.node(child.head).range.end)
+        self.tree.node(child.value).range.end.max(self.tree.node(child.head).range.end)
     }
 
     /// Lines below everything that belongs to content ending at `end` in a collection at `column`.
@@ -639,10 +531,7 @@ impl<'a, 't> Place<'a, 't> {
         let spaces = rest.len() - rest.trim_start_matches([' ', '\t']).len();
         match text.as_bytes().get(end + spaces) {
             Some(b':') => Ok(end + spaces),
-            _ => Err(Refusal::ComplexKey {
-                line: self.tree.line(key),
-                field: self.field(),
-            }),
+            _ => Err(Refusal::ComplexKey { line: self.tree.line(key), field: self.field() }),
         }
     }
 
@@ -653,10 +542,7 @@ impl<'a, 't> Place<'a, 't> {
     }
 
     fn dash_column(&self) -> Result<usize, Refusal> {
-        let (_, siblings) = self.siblings(&Child {
-            head: self.node,
-            value: self.node,
-        });
+        let (_, siblings) = self.siblings(&Child { head: self.node, value: self.node });
         let dash = self.dash_before(0, &siblings)?;
         self.column(dash)
     }
@@ -726,11 +612,7 @@ impl<'a, 't> Place<'a, 't> {
 /// Some YAML readers take a lone carriage return for a line break; columns are unsure then.
 fn check_line_breaks(text: &str) -> Result<(), Refusal> {
     let lone = lone_carriage_return(text);
-    lone.map_or(Ok(()), |at| {
-        Err(Refusal::CarriageReturn {
-            line: line_at(text, at),
-        })
-    })
+    lone.map_or(Ok(()), |at| Err(Refusal::CarriageReturn { line: line_at(text, at) }))
 }
 
 /// The end of the last comment that is indented deeper than `column` and follows `end`, or of the
@@ -741,13 +623,7 @@ fn after_deeper_comments(text: &str, end: usize, column: usize) -> usize {
         line.len() - line.trim_start_matches(' ').len()
     };
     comment_lines(text, end)
-        .filter(|line| {
-            !text
-                .get(line.clone())
-                .unwrap_or_default()
-                .trim_ascii()
-                .is_empty()
-        })
+        .filter(|line| !text.get(line.clone()).unwrap_or_default().trim_ascii().is_empty())
         .take_while(|line| indentation(line) > column)
         .last()
         .map_or_else(|| line_end(text, end), |line| line.end)
@@ -806,10 +682,7 @@ mod tests {
             "a:\n- >-\n  x\n\n# c\n",
             "a:\n- |\n\nb: |\n",
         ];
-        let all: Vec<_> = texts
-            .iter()
-            .map(|text| edited(text, json!([add])))
-            .collect();
+        let all: Vec<_> = texts.iter().map(|text| edited(text, json!([add]))).collect();
         insta::assert_debug_snapshot!(all, @r#"
         [
             "a:\n- |+\n  x\n\n\n- \"n\"\nb: 1",
@@ -857,35 +730,21 @@ mod tests {
             "a:\n  b: # keep\n    []\n",
             "a: {b: [], c: 1}",
         ];
-        let all: Vec<_> = texts
-            .iter()
-            .map(|text| edited(text, replace(item.clone())))
-            .collect();
+        let all: Vec<_> = texts.iter().map(|text| edited(text, replace(item.clone()))).collect();
         insta::assert_snapshot!(all.join("\n---\n"));
     }
 
     #[test]
     fn spells_what_is_put_back() {
-        for (spelling, rest) in [
-            (" []", " # none\n"),
-            ("   null", "\n"),
-            ("", " # c\n"),
-            ("", "\n"),
-        ] {
+        for (spelling, rest) in
+            [(" []", " # none\n"), ("   null", "\n"), ("", " # c\n"), ("", "\n")]
+        {
             let text = format!("a:{spelling}{rest}b: 1\n");
-            let filled = edited(
-                &text,
-                json!([{"op": "add", "path": "/a", "value": [{"x": "y"}]}]),
-            );
+            let filled = edited(&text, json!([{"op": "add", "path": "/a", "value": [{"x": "y"}]}]));
             let operation =
                 serde_json::from_value(json!({"op": "replace", "path": "/a", "value": null}));
-            let Ok(operation) = operation else {
-                panic!("not an operation")
-            };
-            let splice = Splice {
-                operation,
-                spelling: Some(spelling.to_owned()),
-            };
+            let Ok(operation) = operation else { panic!("not an operation") };
+            let splice = Splice { operation, spelling: Some(spelling.to_owned()) };
             assert_eq!(splice.apply(&filled), Ok(text));
         }
     }

@@ -66,9 +66,7 @@ pub(crate) fn comment_lines(text: &str, at: usize) -> impl Iterator<Item = Range
 /// The offset of the line after the one that holds `at`, if the text has one.
 pub(crate) fn next_line(text: &str, at: usize) -> Option<usize> {
     let rest = text.as_bytes().get(at..).unwrap_or_default();
-    memchr::memchr(b'\n', rest)
-        .map(|newline| at + newline + 1)
-        .filter(|next| *next < text.len())
+    memchr::memchr(b'\n', rest).map(|newline| at + newline + 1).filter(|next| *next < text.len())
 }
 
 /// The next dash after spaces, line breaks and comments.

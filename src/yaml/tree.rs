@@ -22,11 +22,7 @@ const SKIP_LIMIT: usize = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SyntaxError {
     #[error("line {line}, column {column}: {message}")]
-    Parser {
-        line: usize,
-        column: usize,
-        message: String,
-    },
+    Parser { line: usize, column: usize, message: String },
     #[error("line {line}: a second document begins")]
     SecondDocument { line: usize },
     #[error("line {line}: nested deeper than {DEPTH_LIMIT} levels")]
@@ -72,21 +68,10 @@ pub(crate) struct Node<'t> {
 
 #[derive(Debug)]
 pub(crate) enum Kind<'t> {
-    Scalar {
-        value: Cow<'t, str>,
-        style: Style,
-    },
-    Sequence {
-        flow: bool,
-        items: Vec<NodeId>,
-    },
-    Mapping {
-        flow: bool,
-        entries: Vec<(NodeId, NodeId)>,
-    },
-    Alias {
-        target: Option<NodeId>,
-    },
+    Scalar { value: Cow<'t, str>, style: Style },
+    Sequence { flow: bool, items: Vec<NodeId> },
+    Mapping { flow: bool, entries: Vec<(NodeId, NodeId)> },
+    Alias { target: Option<NodeId> },
 }
 
 /// How a scalar is written.
@@ -123,28 +108,19 @@ impl<'t> Tree<'t> {
         self.root
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "a NodeId is made by the tree that it indexes"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "a NodeId is made by the tree that it indexes")]
     pub(crate) fn node(&self, id: NodeId) -> &Node<'t> {
         &self.nodes[id.0]
     }
 
     /// The text of a node's content.
     pub(crate) fn source(&self, id: NodeId) -> &'t str {
-        self.text
-            .get(self.node(id).range.clone())
-            .unwrap_or_default()
+        self.text.get(self.node(id).range.clone()).unwrap_or_default()
     }
 
     /// The value under `key`, if `id` is a mapping that has it. The last of several wins.
     pub(crate) fn get(&self, id: NodeId, key: &str) -> Option<NodeId> {
-        self.entries(id)
-            .iter()
-            .rev()
-            .find(|(k, _)| self.str(*k) == Some(key))
-            .map(|(_, v)| *v)
+        self.entries(id).iter().rev().find(|(k, _)| self.str(*k) == Some(key)).map(|(_, v)| *v)
     }
 
     /// The entries of a mapping; nothing for any other node.
@@ -173,10 +149,7 @@ impl<'t> Tree<'t> {
                 Err(_) => self.get(id, &token.decoded())?,
             };
         }
-        let entry = self
-            .entries(id)
-            .iter()
-            .find(|(k, _)| self.str(*k) == Some(&last.decoded()));
+        let entry = self.entries(id).iter().find(|(k, _)| self.str(*k) == Some(&last.decoded()));
         let (key, value) = entry?;
         let from = self.node(*key).range.end;
         let colon = from + self.text.get(from..)?.find(':')?;
@@ -228,21 +201,9 @@ struct Open {
 
 impl<'t> Builder<'t> {
     fn new(text: &'t str, depth: usize, collapse: bool) -> Self {
-        let tree = Tree {
-            text,
-            nodes: Vec::new(),
-            root: None,
-        };
+        let tree = Tree { text, nodes: Vec::new(), root: None };
         let (open, anchors) = (Vec::new(), HashMap::new());
-        Self {
-            tree,
-            depth,
-            collapse,
-            open,
-            skipped: 0,
-            anchors,
-            content_end: 0,
-        }
+        Self { tree, depth, collapse, open, skipped: 0, anchors, content_end: 0 }
     }
 
     fn build(mut self, nesting: usize) -> Result<Tree<'t>, SyntaxError> {
@@ -273,32 +234,17 @@ impl<'t> Builder<'t> {
                 let style = self.style(style, &range, tag.is_some() || anchor.is_some());
                 (Kind::Scalar { value, style }, None)
             }
-            Event::Alias(target) => (
-                Kind::Alias {
-                    target: self.anchors.get(&target).copied(),
-                },
-                None,
-            ),
+            Event::Alias(target) => {
+                (Kind::Alias { target: self.anchors.get(&target).copied() }, None)
+            }
             Event::UnresolvedAlias(_) => (Kind::Alias { target: None }, None),
             Event::SequenceStart(style, ..) => {
                 let flow = is_flow(style);
-                (
-                    Kind::Sequence {
-                        flow,
-                        items: Vec::new(),
-                    },
-                    Some(flow),
-                )
+                (Kind::Sequence { flow, items: Vec::new() }, Some(flow))
             }
             Event::MappingStart(style, ..) => {
                 let flow = is_flow(style);
-                (
-                    Kind::Mapping {
-                        flow,
-                        entries: Vec::new(),
-                    },
-                    Some(flow),
-                )
+                (Kind::Mapping { flow, entries: Vec::new() }, Some(flow))
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 self.end(&range);
@@ -310,12 +256,7 @@ impl<'t> Builder<'t> {
             Kind::Scalar { value, style } => self.scalar_range(value, *style, range),
             _ => range,
         };
-        let node = Node {
-            kind,
-            range,
-            anchor,
-            tag,
-        };
+        let node = Node { kind, range, anchor, tag };
         match flow {
             Some(flow) => self.start(node, flow),
             None => {
@@ -341,20 +282,12 @@ impl<'t> Builder<'t> {
         match style {
             // All blank lines after a keep scalar (`|+`) are its content; after others none is.
             Style::Block if value.ends_with("\n\n") || is_only_newlines(value) => {
-                let end = text
-                    .get(..range.end)
-                    .unwrap_or_default()
-                    .trim_end_matches(' ')
-                    .len();
+                let end = text.get(..range.end).unwrap_or_default().trim_end_matches(' ').len();
                 let end = end.saturating_sub(1);
                 range.start.min(end)..end
             }
             Style::Block if source.trim_ascii().is_empty() => {
-                let header = text
-                    .get(..range.start)
-                    .unwrap_or_default()
-                    .trim_ascii_end()
-                    .len();
+                let header = text.get(..range.start).unwrap_or_default().trim_ascii_end().len();
                 header..header
             }
             Style::Block => range.start..range.start + source.trim_ascii_end().len(),
@@ -374,16 +307,10 @@ impl<'t> Builder<'t> {
             return Ok(());
         }
         if !self.collapse && self.open.len() >= DEPTH_LIMIT {
-            return Err(SyntaxError::TooDeep {
-                line: line_at(self.tree.text, node.range.start),
-            });
+            return Err(SyntaxError::TooDeep { line: line_at(self.tree.text, node.range.start) });
         }
         if let Some(id) = self.add(node)? {
-            self.open.push(Open {
-                id,
-                key: None,
-                flow,
-            });
+            self.open.push(Open { id, key: None, flow });
         }
         Ok(())
     }
@@ -392,9 +319,7 @@ impl<'t> Builder<'t> {
         if self.skipped > 0 {
             self.skipped -= 1;
             // A flow collection ends at its bracket, which a block collection has not.
-            self.content_end = self
-                .content_end
-                .max(if range.is_empty() { 0 } else { range.end });
+            self.content_end = self.content_end.max(if range.is_empty() { 0 } else { range.end });
             return;
         }
         let Some(open) = self.open.pop() else { return };
@@ -420,19 +345,12 @@ impl<'t> Builder<'t> {
         self.tree.nodes.push(node);
         let Some(parent) = self.open.last_mut() else {
             if self.tree.root.is_some() {
-                return Err(SyntaxError::SecondDocument {
-                    line: line_at(self.tree.text, start),
-                });
+                return Err(SyntaxError::SecondDocument { line: line_at(self.tree.text, start) });
             }
             self.tree.root = Some(id);
             return Ok(Some(id));
         };
-        match self
-            .tree
-            .nodes
-            .get_mut(parent.id.0)
-            .map(|node| &mut node.kind)
-        {
+        match self.tree.nodes.get_mut(parent.id.0).map(|node| &mut node.kind) {
             Some(Kind::Sequence { items, .. }) => items.push(id),
             Some(Kind::Mapping { entries, .. }) => match parent.key.take() {
                 None => parent.key = Some(id),

@@ -30,11 +30,7 @@ pub(crate) enum ValueError {
 impl Tree<'_> {
     /// The meaning of a node.
     pub(crate) fn value(&self, id: NodeId) -> Result<Value, ValueError> {
-        Resolver {
-            tree: self,
-            left: VALUE_LIMIT,
-        }
-        .value(id, 0)
+        Resolver { tree: self, left: VALUE_LIMIT }.value(id, 0)
     }
 }
 
@@ -89,19 +85,14 @@ fn resolve_float(text: &str) -> Option<Number> {
     let unsigned = text.trim_start_matches(['+', '-']);
     let is_number = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && unsigned.contains(|c: char| c.is_ascii_digit())
-        && unsigned
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+        && unsigned.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
     if !is_number {
         return None;
     }
     let float: f64 = text.parse().ok()?;
     // JSON has no fraction to tell 1.0 from 1, and an integer field takes both.
     if float.fract() == 0.0 && float.abs() < 9e15 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "integral and far below 2^63"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "integral and far below 2^63")]
         return Some(Number::from(float as i64));
     }
     Number::from_f64(float)
@@ -124,16 +115,11 @@ impl Resolver<'_, '_> {
                 self.left -= 1;
                 Ok(resolve_scalar(value, *style, node.tag.as_deref()))
             }
-            Kind::Alias {
-                target: Some(target),
-            } => self.value(*target, depth + 1),
+            Kind::Alias { target: Some(target) } => self.value(*target, depth + 1),
             Kind::Alias { target: None } => Err(ValueError::UnknownAlias { line: line() }),
             Kind::Sequence { items, .. } => {
                 self.left -= 1;
-                items
-                    .iter()
-                    .map(|item| self.value(*item, depth + 1))
-                    .collect()
+                items.iter().map(|item| self.value(*item, depth + 1)).collect()
             }
             Kind::Mapping { entries, .. } => {
                 self.left -= 1;
@@ -165,9 +151,7 @@ impl Resolver<'_, '_> {
                 continue;
             }
             let Some(name) = self.tree.str(*key) else {
-                return Err(ValueError::ComplexKey {
-                    line: self.tree.line(*key),
-                });
+                return Err(ValueError::ComplexKey { line: self.tree.line(*key) });
             };
             map.insert(name.to_owned(), self.value(*value, depth + 1)?);
         }
@@ -206,8 +190,7 @@ mod tests {
 
     fn json(text: &str) -> String {
         let tree = Tree::parse(text).unwrap();
-        tree.value(tree.root().unwrap())
-            .map_or_else(|error| error.to_string(), |v| v.to_string())
+        tree.value(tree.root().unwrap()).map_or_else(|error| error.to_string(), |v| v.to_string())
     }
 
     #[test]
