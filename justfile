@@ -4,7 +4,7 @@ export CARGO_TERM_COLOR := "always"
 
 # Lists the recipes.
 default:
-    @just --list --unsorted
+    @{{ just_executable() }} --list --unsorted
 
 # Formats the code.
 fmt:
