@@ -1,7 +1,7 @@
 //! The installation manifests that every orchestrator's test runs on.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{Failure, Result, read, repository};
 
@@ -17,42 +17,39 @@ pub struct Install {
     pub text: String,
 }
 
-/// The repository's own manifest, and every release manifest in the folder that `EPHEMERAL_ACCESS_MANIFESTS` names.
-/// Without the variable the folder is `../shared/upstream`, if that exists.
+/// The repository's own, `testdata/install*.yaml`, and every release manifest in the folder that
+/// `EPHEMERAL_ACCESS_MANIFESTS` names. Without the variable the folder is `../shared/upstream`, if that exists.
 pub fn installs() -> Result<Vec<Install>> {
-    let mut files = vec![repository().join("testdata/install.yaml")];
-    files.extend(release_manifests()?);
-    files
-        .into_iter()
-        .map(|file| {
-            Ok(Install {
-                name: file.display().to_string(),
-                text: read(&file)?,
-            })
+    let mut files = in_folder(&repository().join("testdata"))?;
+    let beside = repository().join("../shared/upstream");
+    if let Some(folder) = env::var_os(FOLDER) {
+        files.extend(in_folder(Path::new(&folder))?);
+    } else if beside.is_dir() {
+        files.extend(in_folder(&beside)?);
+    }
+    let install = |file: PathBuf| {
+        Ok(Install {
+            name: file.display().to_string(),
+            text: read(&file)?,
         })
-        .collect()
+    };
+    files.into_iter().map(install).collect()
 }
 
-fn release_manifests() -> Result<Vec<PathBuf>> {
-    let named = env::var_os(FOLDER).map(PathBuf::from);
-    let beside = repository().join("../shared/upstream");
-    let folder = match named {
-        Some(folder) => folder,
-        None if beside.is_dir() => beside,
-        None => return Ok(Vec::new()),
-    };
+/// The files `install*.yaml` in `folder`; none is an error.
+fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(&folder)? {
+    for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("install-") && name.ends_with(".yaml") {
+        if name.starts_with("install") && name.ends_with(".yaml") {
             found.push(path);
         }
     }
     if found.is_empty() {
+        let folder = folder.display();
         return Err(Failure::new(format!(
-            "{FOLDER}: no install-<version>.yaml in {}",
-            folder.display()
+            "{folder} must hold installation manifests, install*.yaml"
         )));
     }
     found.sort();
