@@ -16,6 +16,7 @@ pub(crate) struct Record {
     pub(crate) plugin: String,
     pub(crate) version: String,
     /// Elements that the function made, such as `volumes[plugins]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) added: Vec<String>,
     /// Elements that the function found and took over. What others set in them stays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
