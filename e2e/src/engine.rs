@@ -31,11 +31,7 @@ pub fn image() -> Result<&'static str> {
 /// Builds the image for `architecture`, as Docker spells it, with BuildKit, and returns its name.
 pub fn image_for(architecture: &str) -> Result<String> {
     let name = format!("{FUNCTION_IMAGE}-{architecture}");
-    build(
-        &name,
-        Builder::BuildKit,
-        &[&format!("--platform=linux/{architecture}")],
-    )?;
+    build(&name, Builder::BuildKit, &[&format!("--platform=linux/{architecture}")])?;
     Ok(name)
 }
 
@@ -50,25 +46,13 @@ fn build(name: &str, builder: Builder, options: &[&str]) -> Result {
         ));
     }
     let built = run(docker()?
-        .env(
-            "DOCKER_BUILDKIT",
-            if builder == Builder::BuildKit {
-                "1"
-            } else {
-                "0"
-            },
-        )
+        .env("DOCKER_BUILDKIT", if builder == Builder::BuildKit { "1" } else { "0" })
         .args(["build", "--network=none", "--tag", name])
-        .arg(format!(
-            "--build-arg=RUST_IMAGE=localhost/rust-builder:{}",
-            toolchain()?
-        ))
+        .arg(format!("--build-arg=RUST_IMAGE=localhost/rust-builder:{}", toolchain()?))
         .args(options)
         .arg(repository()))?;
     built.success().map(drop).map_err(|failure| {
-        Failure::new(format!(
-            "{failure:?}\nhint: after a change of Cargo.lock, run e2e/setup"
-        ))
+        Failure::new(format!("{failure:?}\nhint: after a change of Cargo.lock, run e2e/setup"))
     })
 }
 
@@ -77,9 +61,7 @@ pub fn copy_from_image(image: &str, architecture: &str, path: &str, target: &Pat
     let platform = format!("--platform=linux/{architecture}");
     let created = run(docker()?.args(["create", "--network=none", &platform, image]))?.success()?;
     let container = created.stdout.trim();
-    let copied = run(docker()?
-        .args(["cp", &format!("{container}:{path}")])
-        .arg(target));
+    let copied = run(docker()?.args(["cp", &format!("{container}:{path}")]).arg(target));
     run(docker()?.args(["rm", container]))?.success()?;
     copied?.success()?;
     Ok(())
@@ -89,9 +71,8 @@ pub fn copy_from_image(image: &str, architecture: &str, path: &str, target: &Pat
 pub fn toolchain() -> Result<String> {
     let file = repository().join("rust-toolchain.toml");
     let text = read(&file)?;
-    let channel = text
-        .lines()
-        .find_map(|line| line.strip_prefix("channel = \"")?.strip_suffix('"'));
+    let channel =
+        text.lines().find_map(|line| line.strip_prefix("channel = \"")?.strip_suffix('"'));
     channel
         .map(str::to_owned)
         .ok_or_else(|| Failure::new(format!("{} must name a `channel`", file.display())))

@@ -27,12 +27,8 @@ pub fn installs() -> Result<Vec<Install>> {
     } else if beside.is_dir() {
         files.extend(in_folder(&beside)?);
     }
-    let install = |file: PathBuf| {
-        Ok(Install {
-            name: file.display().to_string(),
-            text: read(&file)?,
-        })
-    };
+    let install =
+        |file: PathBuf| Ok(Install { name: file.display().to_string(), text: read(&file)? });
     files.into_iter().map(install).collect()
 }
 

@@ -24,29 +24,16 @@ pub struct Finished {
 impl Finished {
     /// Itself, if the exit code is 0.
     pub fn success(self) -> Result<Self> {
-        if self.code == 0 {
-            Ok(self)
-        } else {
-            Err(self.unexpected("must succeed"))
-        }
+        if self.code == 0 { Ok(self) } else { Err(self.unexpected("must succeed")) }
     }
 
     /// Itself, if the exit code is not 0.
     pub fn failure(self) -> Result<Self> {
-        if self.code == 0 {
-            Err(self.unexpected("must fail"))
-        } else {
-            Ok(self)
-        }
+        if self.code == 0 { Err(self.unexpected("must fail")) } else { Ok(self) }
     }
 
     fn unexpected(&self, expected: &str) -> Failure {
-        let Self {
-            command,
-            code,
-            stdout,
-            stderr,
-        } = self;
+        let Self { command, code, stdout, stderr } = self;
         Failure::new(format!(
             "`{command}` {expected}, its exit code is {code}\nstdout:\n{stdout}\nstderr:\n{stderr}"
         ))
@@ -56,10 +43,7 @@ impl Finished {
 /// Runs `command` to its end, without a standard input.
 pub fn run(command: &mut Command) -> Result<Finished> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| {
-        Failure::new(format!(
-            "failed to start {}: {error}",
-            command.get_program().display()
-        ))
+        Failure::new(format!("failed to start {}: {error}", command.get_program().display()))
     })?;
     Ok(Finished {
         command: command_line(command),
@@ -72,10 +56,7 @@ pub fn run(command: &mut Command) -> Result<Finished> {
 /// What a person would type, without the environment.
 fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 /// `kubectl`, with the kustomize that is built into it.
@@ -97,9 +78,8 @@ pub fn kpt() -> Result<Command> {
 /// first, and children find its Docker engine.
 pub(crate) fn program(name: &str) -> Result<Command> {
     let path = search_path()?;
-    let found = env::split_paths(&path)
-        .map(|directory| directory.join(name))
-        .find(|file| file.is_file());
+    let found =
+        env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.is_file());
     let Some(file) = found else {
         return Err(Failure::new(format!(
             "the program \"{name}\" is not on the PATH\nhint: run e2e/setup, which installs it or says how"
@@ -117,18 +97,14 @@ pub(crate) fn program(name: &str) -> Result<Command> {
 fn search_path() -> Result<OsString> {
     let installed = cache()?.join("bin");
     let path = env::var_os("PATH").unwrap_or_default();
-    Ok(env::join_paths(
-        std::iter::once(installed).chain(env::split_paths(&path)),
-    )?)
+    Ok(env::join_paths(std::iter::once(installed).chain(env::split_paths(&path)))?)
 }
 
 /// Where `e2e/setup` keeps what it makes.
 fn cache() -> Result<PathBuf> {
     let caches = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(caches) => PathBuf::from(caches),
-        None => env::home_dir()
-            .ok_or_else(|| Failure::new("HOME must be set"))?
-            .join(".cache"),
+        None => env::home_dir().ok_or_else(|| Failure::new("HOME must be set"))?.join(".cache"),
     };
     Ok(caches.join("inject-ephemeral-access-plugin"))
 }
@@ -145,16 +121,11 @@ pub fn function() -> Result<&'static Path> {
 fn build_function() -> Result<PathBuf> {
     const NAME: &str = "inject-ephemeral-access-plugin";
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo)
-        .args(["build", "--locked", "--bin", NAME])
-        .current_dir(repository()))?
-    .success()?;
+    run(Command::new(cargo).args(["build", "--locked", "--bin", NAME]).current_dir(repository()))?
+        .success()?;
     // This test is <target>/<profile>/deps/<test>; Cargo puts programs two levels above.
     let test = env::current_exe()?;
-    let built = test
-        .ancestors()
-        .nth(2)
-        .map(|directory| directory.join(NAME));
+    let built = test.ancestors().nth(2).map(|directory| directory.join(NAME));
     built
         .filter(|path| path.is_file())
         .ok_or_else(|| Failure::new(format!("cargo built no {NAME} beside {}", test.display())))

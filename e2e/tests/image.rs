@@ -25,13 +25,9 @@ impl Elf {
     fn parse(bytes: &[u8]) -> Result<Self> {
         let number = |offset: u64, width: usize| -> Result<u64> {
             let start = usize::try_from(offset)?;
-            let field = bytes
-                .get(start..start + width)
-                .ok_or_else(|| Failure::new("ELF: too short"))?;
-            Ok(field
-                .iter()
-                .rev()
-                .fold(0, |value, byte| value << 8 | u64::from(*byte)))
+            let field =
+                bytes.get(start..start + width).ok_or_else(|| Failure::new("ELF: too short"))?;
+            Ok(field.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
         };
         if !bytes.starts_with(b"\x7fELF\x02\x01") {
             return Err(Failure::new("must be a 64-bit little-endian ELF file"));
@@ -41,24 +37,15 @@ impl Elf {
         for index in 0..count {
             needs_a_loader |= number(headers + index * size, 4)? == Self::PT_INTERP;
         }
-        Ok(Self {
-            machine: u16::try_from(number(18, 2)?)?,
-            needs_a_loader,
-        })
+        Ok(Self { machine: u16::try_from(number(18, 2)?)?, needs_a_loader })
     }
 }
 
 fn assert_small_static_program(architecture: &str, machine: u16) -> Result {
     let image = image_for(architecture)?;
-    assert_eq!(
-        inspect(&image, "{{.Os}}/{{.Architecture}}")?,
-        format!("linux/{architecture}")
-    );
+    assert_eq!(inspect(&image, "{{.Os}}/{{.Architecture}}")?, format!("linux/{architecture}"));
     let bytes: u64 = inspect(&image, "{{.Size}}")?.parse()?;
-    assert!(
-        bytes <= MOST_BYTES,
-        "{image} has {bytes} bytes, the limit is {MOST_BYTES}"
-    );
+    assert!(bytes <= MOST_BYTES, "{image} has {bytes} bytes, the limit is {MOST_BYTES}");
 
     let directory = tempfile::tempdir()?;
     let program = directory.path().join("program");
@@ -87,10 +74,7 @@ fn runs_under_the_flags_of_orchestrators() -> Result {
     .success()?;
     assert_eq!(
         version.stdout.trim(),
-        format!(
-            "inject-ephemeral-access-plugin {}",
-            env!("CARGO_PKG_VERSION")
-        )
+        format!("inject-ephemeral-access-plugin {}", env!("CARGO_PKG_VERSION"))
     );
     Ok(())
 }
@@ -105,10 +89,7 @@ fn is_not_root_by_default() -> Result {
 fn names_its_origin_in_labels() -> Result {
     let image = image()?;
     let label = |name: &str| {
-        inspect(
-            image,
-            &format!("{{{{index .Config.Labels \"org.opencontainers.image.{name}\"}}}}"),
-        )
+        inspect(image, &format!("{{{{index .Config.Labels \"org.opencontainers.image.{name}\"}}}}"))
     };
     assert_eq!(label("title")?, "inject-ephemeral-access-plugin");
     assert_eq!(label("version")?, env!("CARGO_PKG_VERSION"));
@@ -121,13 +102,7 @@ fn names_its_origin_in_labels() -> Result {
 #[test]
 fn dockerfile_names_the_toolchain_of_the_repository() -> Result {
     let dockerfile = read(&repository().join("Dockerfile"))?;
-    let wanted = format!(
-        "ARG RUST_IMAGE=docker.io/library/rust:{}-slim-",
-        toolchain()?
-    );
-    assert!(
-        dockerfile.contains(&wanted),
-        "the Dockerfile must say {wanted}…"
-    );
+    let wanted = format!("ARG RUST_IMAGE=docker.io/library/rust:{}-slim-", toolchain()?);
+    assert!(dockerfile.contains(&wanted), "the Dockerfile must say {wanted}…");
     Ok(())
 }

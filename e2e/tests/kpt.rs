@@ -37,10 +37,7 @@ struct Package {
 impl Package {
     fn new(install: &Install, pipeline: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
-        let package = Self {
-            directory,
-            install: String::new(),
-        };
+        let package = Self { directory, install: String::new() };
         write(&package.root(), "Kptfile", &format!("{KPTFILE}{pipeline}"))?;
         write(&package.root(), "install.yaml", &install.text)?;
         package.eval(|kpt| kpt.args(["--exec", "cat"]))?.success()?;
@@ -54,46 +51,27 @@ impl Package {
 
     /// A functionConfig outside the package, with `more` lines under `spec`.
     fn config(&self, more: &str) -> Result<PathBuf> {
-        write(
-            self.directory.path(),
-            "plugin.yaml",
-            &format!("{CONFIG}{more}"),
-        )
+        write(self.directory.path(), "plugin.yaml", &format!("{CONFIG}{more}"))
     }
 
     fn eval(&self, options: impl FnOnce(&mut Command) -> &mut Command) -> Result<Finished> {
-        run(options(
-            kpt()?
-                .args(["fn", "eval", "--truncate-output=false"])
-                .arg(self.root()),
-        ))
+        run(options(kpt()?.args(["fn", "eval", "--truncate-output=false"]).arg(self.root())))
     }
 
     fn eval_program(&self, config: &Path) -> Result<Finished> {
         let function = function()?;
-        self.eval(|kpt| {
-            kpt.arg("--exec")
-                .arg(function)
-                .arg("--fn-config")
-                .arg(config)
-        })
+        self.eval(|kpt| kpt.arg("--exec").arg(function).arg("--fn-config").arg(config))
     }
 
     /// The lines that were added to the installation, which must be all that happened to it.
     fn added(&self) -> Result<Vec<String>> {
         let written = read(&self.root().join("install.yaml"))?;
-        Ok(added_lines(&self.install, &written)?
-            .into_iter()
-            .map(str::to_owned)
-            .collect())
+        Ok(added_lines(&self.install, &written)?.into_iter().map(str::to_owned).collect())
     }
 }
 
 fn assert_is_the_plugin(added: &[String], install: &Install) {
-    let added: Vec<&str> = added
-        .iter()
-        .map(|line| line.trim().trim_start_matches("- "))
-        .collect();
+    let added: Vec<&str> = added.iter().map(|line| line.trim().trim_start_matches("- ")).collect();
     for line in [
         "name: plugin-installer",
         "image: registry.example.com/change-window:1.4.2",
@@ -115,9 +93,7 @@ fn eval_of_the_program_only_adds_lines() -> Result {
         let package = Package::new(&install, "")?;
         let finished = package.eval_program(&package.config("")?)?.success()?;
         assert!(
-            finished
-                .stderr
-                .contains("argocd-ephemeral-access/controller"),
+            finished.stderr.contains("argocd-ephemeral-access/controller"),
             "{}",
             finished.stderr
         );
@@ -146,9 +122,7 @@ fn state_absent_brings_the_files_back() -> Result {
         let before = files(&package.root())?;
         package.eval_program(&package.config("")?)?.success()?;
         assert_ne!(before, files(&package.root())?);
-        package
-            .eval_program(&package.config("  state: absent\n")?)?
-            .success()?;
+        package.eval_program(&package.config("  state: absent\n")?)?.success()?;
         same_files(&install.name, &before, &files(&package.root())?)?;
     }
     Ok(())
@@ -164,14 +138,8 @@ fn eval_of_the_image_does_what_the_program_does() -> Result {
             .eval(|kpt| kpt.args(["--image", image]).arg("--fn-config").arg(config))?
             .success()?;
         let by_program = Package::new(&install, "")?;
-        by_program
-            .eval_program(&by_program.config("")?)?
-            .success()?;
-        same_files(
-            &install.name,
-            &files(&by_image.root())?,
-            &files(&by_program.root())?,
-        )?;
+        by_program.eval_program(&by_program.config("")?)?.success()?;
+        same_files(&install.name, &files(&by_image.root())?, &files(&by_program.root())?)?;
     }
     Ok(())
 }
@@ -183,13 +151,9 @@ fn eval_takes_arguments_in_place_of_a_config() -> Result {
         let package = Package::new(&install, "")?;
         let before = files(&package.root())?;
         let argument = "image=registry.example.com/change-window:1.4.2";
-        package
-            .eval(|kpt| kpt.args(["--image", image, "--", argument]))?
-            .success()?;
+        package.eval(|kpt| kpt.args(["--image", image, "--", argument]))?.success()?;
         assert_is_the_plugin(&package.added()?, &install);
-        package
-            .eval(|kpt| kpt.args(["--image", image, "--", "state=absent"]))?
-            .success()?;
+        package.eval(|kpt| kpt.args(["--image", image, "--", "state=absent"]))?.success()?;
         same_files(&install.name, &before, &files(&package.root())?)?;
     }
     Ok(())
@@ -197,10 +161,8 @@ fn eval_takes_arguments_in_place_of_a_config() -> Result {
 
 #[test]
 fn render_runs_the_pipeline_of_the_package() -> Result {
-    let pipeline = format!(
-        "pipeline:\n  mutators:\n  - image: {}\n    configPath: plugin.yaml\n",
-        image()?
-    );
+    let pipeline =
+        format!("pipeline:\n  mutators:\n  - image: {}\n    configPath: plugin.yaml\n", image()?);
     for install in installs()? {
         let package = Package::new(&install, &pipeline)?;
         write(&package.root(), "plugin.yaml", CONFIG)?;
@@ -227,11 +189,7 @@ fn a_refused_config_leaves_every_file_and_shows_the_result() -> Result {
         let refused = package.eval_program(&config)?.failure()?;
         same_files(&install.name, &before, &files(&package.root())?)?;
         for part in ["[error]", "imagePullPolciy", "imagePullPolicy"] {
-            assert!(
-                refused.stderr.contains(part),
-                "{part:?} must be in:\n{}",
-                refused.stderr
-            );
+            assert!(refused.stderr.contains(part), "{part:?} must be in:\n{}", refused.stderr);
         }
     }
     Ok(())
@@ -243,9 +201,7 @@ fn a_config_without_an_image_leaves_every_file() -> Result {
     for install in installs()? {
         let package = Package::new(&install, "")?;
         let before = files(&package.root())?;
-        let refused = package
-            .eval(|kpt| kpt.arg("--exec").arg(function))?
-            .failure()?;
+        let refused = package.eval(|kpt| kpt.arg("--exec").arg(function))?.failure()?;
         same_files(&install.name, &before, &files(&package.root())?)?;
         assert!(refused.stderr.contains("image"), "{}", refused.stderr);
     }
@@ -254,12 +210,8 @@ fn a_config_without_an_image_leaves_every_file() -> Result {
 
 #[test]
 fn doc_shows_the_help_of_the_image() -> Result {
-    let help = run(Command::new(function()?).arg("--help"))?
-        .success()?
-        .stdout;
-    let shown = run(kpt()?.args(["fn", "doc", "--image", image()?]))?
-        .success()?
-        .stdout;
+    let help = run(Command::new(function()?).arg("--help"))?.success()?.stdout;
+    let shown = run(kpt()?.args(["fn", "doc", "--image", image()?]))?.success()?.stdout;
     assert!(shown.contains(help.trim()), "{shown}");
     assert!(help.contains("EphemeralAccessPlugin"), "{help}");
     Ok(())

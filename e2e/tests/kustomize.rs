@@ -15,31 +15,16 @@ const RELEASE: &str = "https://github.com/argoproj-labs/argocd-ephemeral-access/
 /// A copy of `manifests/` over `install` in place of the release that it names by URL.
 fn manifests(install: &Install) -> Result<TempDir> {
     let kustomization = read(&repository().join("manifests/kustomization.yaml"))?;
-    assert!(
-        kustomization.contains(RELEASE),
-        "manifests/ must install {RELEASE}"
-    );
+    assert!(kustomization.contains(RELEASE), "manifests/ must install {RELEASE}");
     let directory = tempfile::tempdir()?;
     let root = directory.path();
-    write(
-        root,
-        "kustomization.yaml",
-        &kustomization.replace(RELEASE, "install.yaml"),
-    )?;
+    write(root, "kustomization.yaml", &kustomization.replace(RELEASE, "install.yaml"))?;
     write(root, "install.yaml", &install.text)?;
     for name in ["plugin/kustomization.yaml", "plugin/plugin.yaml"] {
-        write(
-            root,
-            name,
-            &read(&repository().join("manifests").join(name))?,
-        )?;
+        write(root, name, &read(&repository().join("manifests").join(name))?)?;
     }
     write(root, "without/kustomization.yaml", "resources: [install]\n")?;
-    write(
-        root,
-        "without/install/kustomization.yaml",
-        "resources: [install.yaml]\n",
-    )?;
+    write(root, "without/install/kustomization.yaml", "resources: [install.yaml]\n")?;
     write(root, "without/install/install.yaml", &install.text)?;
     Ok(directory)
 }
@@ -64,14 +49,9 @@ fn kustomize_build() -> Result<Command> {
 
 /// The lines that the function's build in `directory` has more than the same build without it.
 fn added_by(command: fn() -> Result<Command>, directory: &Path) -> Result<Vec<String>> {
-    let without = build(command()?, &directory.join("without"))?
-        .success()?
-        .stdout;
+    let without = build(command()?, &directory.join("without"))?.success()?.stdout;
     let with = build(command()?, directory)?.success()?.stdout;
-    Ok(added_lines(&without, &with)?
-        .into_iter()
-        .map(|line| line.trim().to_owned())
-        .collect())
+    Ok(added_lines(&without, &with)?.into_iter().map(|line| line.trim().to_owned()).collect())
 }
 
 fn assert_is_the_plugin(added: &[String], install: &Install) {
@@ -85,15 +65,9 @@ fn assert_is_the_plugin(added: &[String], install: &Install) {
         "- emptyDir: {}",
     ] {
         let count = added.iter().filter(|added| *added == line).count();
-        assert_eq!(
-            count, 1,
-            "{}: {line:?} must be added once, added: {added:#?}",
-            install.name
-        );
+        assert_eq!(count, 1, "{}: {line:?} must be added once, added: {added:#?}", install.name);
     }
-    let record = added
-        .iter()
-        .filter(|line| line.starts_with("fn.ephemeral-access.dev/injected:"));
+    let record = added.iter().filter(|line| line.starts_with("fn.ephemeral-access.dev/injected:"));
     assert_eq!(record.count(), 1, "{}: added: {added:#?}", install.name);
 }
 
@@ -143,13 +117,9 @@ fn a_second_build_changes_nothing() -> Result {
     for install in installs()? {
         let directory = manifests(&install)?;
         run_the_program_instead(directory.path())?;
-        let first = build(kustomize_build()?, directory.path())?
-            .success()?
-            .stdout;
+        let first = build(kustomize_build()?, directory.path())?.success()?.stdout;
         write(directory.path(), "install.yaml", &first)?;
-        let second = build(kustomize_build()?, directory.path())?
-            .success()?
-            .stdout;
+        let second = build(kustomize_build()?, directory.path())?.success()?.stdout;
         same_text(&install.name, &first, &second)?;
     }
     Ok(())
@@ -158,20 +128,13 @@ fn a_second_build_changes_nothing() -> Result {
 #[test]
 fn finds_the_controller_under_a_name_prefix_of_the_same_layer() -> Result {
     for install in installs()? {
-        for target in [
-            "",
-            "  target: {name: controller, namespace: argocd-ephemeral-access}\n",
-        ] {
+        for target in ["", "  target: {name: controller, namespace: argocd-ephemeral-access}\n"] {
             let directory = manifests(&install)?;
             let root = directory.path();
             run_the_program_instead(root)?;
             for name in ["kustomization.yaml", "without/kustomization.yaml"] {
                 let text = read(&root.join(name))?;
-                write(
-                    root,
-                    name,
-                    &format!("{text}\nnamePrefix: ea-\nnamespace: access\n"),
-                )?;
+                write(root, name, &format!("{text}\nnamePrefix: ea-\nnamespace: access\n"))?;
             }
             let config = read(&root.join("plugin/plugin.yaml"))?;
             write(root, "plugin/plugin.yaml", &format!("{config}{target}"))?;
@@ -203,20 +166,10 @@ fn state_absent_takes_the_plugin_out_again() -> Result {
         let directory = manifests(&install)?;
         let root = directory.path();
         run_the_program_instead(root)?;
-        let without = build(kustomize_build()?, &root.join("without"))?
-            .success()?
-            .stdout;
-        write(
-            root,
-            "install.yaml",
-            &build(kustomize_build()?, root)?.success()?.stdout,
-        )?;
+        let without = build(kustomize_build()?, &root.join("without"))?.success()?.stdout;
+        write(root, "install.yaml", &build(kustomize_build()?, root)?.success()?.stdout)?;
         let config = read(&root.join("plugin/plugin.yaml"))?;
-        write(
-            root,
-            "plugin/plugin.yaml",
-            &format!("{config}  state: absent\n"),
-        )?;
+        write(root, "plugin/plugin.yaml", &format!("{config}  state: absent\n"))?;
         let removed = build(kustomize_build()?, root)?.success()?.stdout;
         same_text(&install.name, &without, &removed)?;
     }

@@ -33,11 +33,7 @@ fn by_hand(install: &str) -> Result<Vec<Value>> {
     )?;
     write(directory.path(), "install.yaml", install)?;
     write(directory.path(), "patch.yaml", PATCH)?;
-    resources(
-        &run(kubectl()?.arg("kustomize").arg(directory.path()))?
-            .success()?
-            .stdout,
-    )
+    resources(&run(kubectl()?.arg("kustomize").arg(directory.path()))?.success()?.stdout)
 }
 
 fn by_function(install: &str) -> Result<Vec<Value>> {
@@ -56,18 +52,16 @@ fn by_function(install: &str) -> Result<Vec<Value>> {
     write(directory.path(), "install.yaml", install)?;
     write(directory.path(), "plugin.yaml", &config)?;
     let mut build = kustomize()?;
-    build
-        .args(["build", "--enable-alpha-plugins", "--enable-exec"])
-        .arg(directory.path());
+    build.args(["build", "--enable-alpha-plugins", "--enable-exec"]).arg(directory.path());
     resources(&run(&mut build)?.success()?.stdout)
 }
 
 /// The value under `path`, whose last step may be absent.
 fn remove(value: &mut Value, path: &[&str], key: &str) -> Option<Value> {
     let parent = path.iter().try_fold(value, |value, step| match value {
-        Value::Sequence(list) => list
-            .iter_mut()
-            .find(|item| item.get("name").is_some_and(|name| name == *step)),
+        Value::Sequence(list) => {
+            list.iter_mut().find(|item| item.get("name").is_some_and(|name| name == *step))
+        }
         _ => value.get_mut(*step),
     });
     parent?.as_mapping_mut()?.remove(key)
@@ -77,9 +71,7 @@ fn remove(value: &mut Value, path: &[&str], key: &str) -> Option<Value> {
 fn without_additions(mut resources: Vec<Value>) -> Vec<Value> {
     const POD: [&str; 3] = ["spec", "template", "spec"];
     let is_the_controller = |resource: &&mut Value| {
-        resource
-            .get("kind")
-            .is_some_and(|kind| kind == "Deployment")
+        resource.get("kind").is_some_and(|kind| kind == "Deployment")
             && resource
                 .get("metadata")
                 .and_then(|metadata| metadata.get("name"))
@@ -88,27 +80,13 @@ fn without_additions(mut resources: Vec<Value>) -> Vec<Value> {
     for controller in resources.iter_mut().filter(is_the_controller) {
         let installer = [&POD[..], &["initContainers", "plugin-installer"]].concat();
         assert!(remove(controller, &installer, "securityContext").is_some());
-        let mount = [
-            &POD[..],
-            &["containers", "controller", "volumeMounts", "plugins"],
-        ]
-        .concat();
-        assert_eq!(
-            remove(controller, &mount, "readOnly"),
-            Some(Value::Bool(true))
-        );
-        let record = remove(
-            controller,
-            &["metadata", "annotations"],
-            "fn.ephemeral-access.dev/injected",
-        );
+        let mount = [&POD[..], &["containers", "controller", "volumeMounts", "plugins"]].concat();
+        assert_eq!(remove(controller, &mount, "readOnly"), Some(Value::Bool(true)));
+        let record =
+            remove(controller, &["metadata", "annotations"], "fn.ephemeral-access.dev/injected");
         assert!(record.is_some());
         let annotations = remove(controller, &["metadata"], "annotations");
-        assert_eq!(
-            annotations,
-            Some(Mapping::new().into()),
-            "the manifest has none of its own"
-        );
+        assert_eq!(annotations, Some(Mapping::new().into()), "the manifest has none of its own");
     }
     resources
 }
@@ -134,10 +112,7 @@ fn the_function_equals_the_patch_written_by_hand() -> Result {
     for install in installs()? {
         let mut by_hand = by_hand(&install.text)?;
         let mut by_function = without_additions(by_function(&install.text)?);
-        by_hand
-            .iter_mut()
-            .chain(&mut by_function)
-            .for_each(in_order_of_names);
+        by_hand.iter_mut().chain(&mut by_function).for_each(in_order_of_names);
         assert_eq!(by_function, by_hand, "{}", install.name);
     }
     Ok(())
