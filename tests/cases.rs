@@ -33,20 +33,14 @@ use similar::TextDiff;
 #[test]
 fn resource_lists_come_out_as_recorded() {
     let cases = directories(&testdata());
-    for_each(
-        cases.into_iter().filter(|case| !case.ends_with("cli")),
-        |case| {
-            Case::read(case).check();
-        },
-    );
+    for_each(cases.into_iter().filter(|case| !case.ends_with("cli")), |case| {
+        Case::read(case).check();
+    });
 }
 
 #[test]
 fn plain_manifests_come_out_as_recorded() {
-    for_each(
-        directories(&testdata().join("cli")).into_iter(),
-        check_command,
-    );
+    for_each(directories(&testdata().join("cli")).into_iter(), check_command);
 }
 
 /// Runs every case, and tells all that fail and not only the first.
@@ -56,9 +50,7 @@ fn for_each(cases: impl Iterator<Item = PathBuf>, check: impl Fn(&Path)) {
         count += 1;
         let result = catch_unwind(AssertUnwindSafe(|| check(&case)));
         failures.extend(
-            result
-                .err()
-                .map(|panic| format!("{}: {}", name(&case), panic_message(panic.as_ref()))),
+            result.err().map(|panic| format!("{}: {}", name(&case), panic_message(panic.as_ref()))),
         );
     }
     assert!(count > 0, "no cases were found");
@@ -98,15 +90,11 @@ impl<'c> Case<'c> {
             return;
         }
         let input = std::str::from_utf8(&self.input).unwrap();
-        let (before, after) = (split(input).0, split(&stdout).0);
+        let (before, after) = (split(input).0, body(&stdout, input));
         if output.failed() {
             assert_eq!(before, after, "a failed run changes the items");
         }
-        assert_eq!(
-            run(stdout.as_bytes()).stdout.concat(),
-            stdout,
-            "a second run differs"
-        );
+        assert_eq!(run(stdout.as_bytes()).stdout.concat(), stdout, "a second run differs");
         check_outside_of_target(&before, &after);
         record(self.directory, "diff", &diff(&before, &after));
         record(self.directory, "results", &told);
@@ -117,7 +105,7 @@ impl<'c> Case<'c> {
 
     fn check_removal(&self, input: &str, stdout: &str) {
         let removal = run_text(&with_state_absent(stdout));
-        let (before, after) = (split(&with_state_absent(input)).0, split(&removal).0);
+        let (before, after) = (split(&with_state_absent(input)).0, body(&removal, input));
         if self.directory.join("not-reversible").exists() {
             assert_ne!(before, after, "this is reversible");
             record(self.directory, "removal", &diff(&before, &after));
@@ -160,10 +148,21 @@ fn split(list: &str) -> (String, String) {
         if !line.starts_with([' ', '-', '\r', '\n', '#']) {
             within = line.starts_with("results:");
         }
-        let part = if within { &mut results } else { &mut body };
+        // Comments at the left are the user's, wherever they stand.
+        let is_result = within && !line.starts_with('#');
+        let part = if is_result { &mut results } else { &mut body };
         part.push_str(line);
     }
     (body, results)
+}
+
+/// An output without its results, and without the line break that only they need.
+fn body(output: &str, input: &str) -> String {
+    let (mut body, results) = split(output);
+    if !results.is_empty() && !input.ends_with('\n') && body.ends_with('\n') {
+        body.pop();
+    }
+    body
 }
 
 /// The same list with a config that asks for a removal.
@@ -171,10 +170,7 @@ fn with_state_absent(list: &str) -> String {
     let config = list.find("functionConfig").unwrap();
     let (before, config) = list.split_at(config);
     if config.contains("state: present") {
-        return format!(
-            "{before}{}",
-            config.replacen("state: present", "state: absent", 1)
-        );
+        return format!("{before}{}", config.replacen("state: present", "state: absent", 1));
     }
     for (flow, state) in [
         ("\"spec\": {", "\"state\": \"absent\", "),
@@ -215,11 +211,7 @@ fn check_outside_of_target(before: &str, after: &str) {
     }
     // What is inserted at the end of an item comes to stand before the dash of the next.
     let index = |at: usize| starts.partition_point(|start| *start < at);
-    assert_eq!(
-        index(changed.start),
-        index(changed.end),
-        "more than one item changes"
-    );
+    assert_eq!(index(changed.start), index(changed.end), "more than one item changes");
     let item = index(changed.start).checked_sub(1).map(|i| starts[i]);
     let start = item.unwrap_or_else(|| panic!("something before the items changes"));
     let end = starts.iter().find(|next| **next > start).copied();
@@ -261,10 +253,7 @@ fn check_other_values(before: &str, after: &str) {
     };
     let (before, after) = (items(before), items(after));
     assert_eq!(before.len(), after.len());
-    let changed = before
-        .iter()
-        .zip(&after)
-        .filter(|(one, other)| one != other);
+    let changed = before.iter().zip(&after).filter(|(one, other)| one != other);
     for (item, _) in changed {
         assert_eq!(item["kind"], "Deployment");
     }
@@ -293,10 +282,7 @@ fn check_command(directory: &Path) {
     let changes = code == 0 && arguments.first() == Some(&"inject");
     if changes && !directory.join("not-reversible").exists() {
         let removed = command(directory, &["uninject", "-"], stdout.as_bytes());
-        assert!(
-            removed.stdout == input,
-            "`uninject` does not give the input back"
-        );
+        assert!(removed.stdout == input, "`uninject` does not give the input back");
     }
 }
 
@@ -325,9 +311,7 @@ fn diff(before: &str, after: &str) -> String {
     if before == after {
         return "no change\n".to_owned();
     }
-    let diff = TextDiff::from_lines(before, after)
-        .unified_diff()
-        .to_string();
+    let diff = TextDiff::from_lines(before, after).unified_diff().to_string();
     let mut visible = String::with_capacity(diff.len());
     for line in diff.split_terminator('\n') {
         let line = line.replace('\r', "␍").replace('\u{feff}', "<BOM>");
@@ -350,12 +334,8 @@ fn shortened(line: &str) -> String {
 
 fn record(directory: &Path, name: &str, text: &str) {
     let version = env!("CARGO_PKG_VERSION");
-    let text = text
-        .replace(
-            &format!("\"version\":\"{version}\""),
-            "\"version\":\"[VERSION]\"",
-        )
-        .replace(
+    let text =
+        text.replace(&format!("\"version\":\"{version}\""), "\"version\":\"[VERSION]\"").replace(
             &format!("\\\"version\\\":\\\"{version}\\\""),
             "\\\"version\\\":\\\"[VERSION]\\\"",
         );
@@ -371,37 +351,25 @@ fn testdata() -> PathBuf {
 }
 
 fn directories(parent: &Path) -> Vec<PathBuf> {
-    entries(parent)
-        .into_iter()
-        .filter(|path| path.is_dir())
-        .collect()
+    entries(parent).into_iter().filter(|path| path.is_dir()).collect()
 }
 
 fn files(parent: &Path) -> Vec<PathBuf> {
-    entries(parent)
-        .into_iter()
-        .filter(|path| path.is_file())
-        .collect()
+    entries(parent).into_iter().filter(|path| path.is_file()).collect()
 }
 
 fn entries(parent: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<_> = fs::read_dir(parent)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut paths: Vec<_> =
+        fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
 }
 
 fn name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic")
 }
