@@ -564,6 +564,8 @@ impl<'a, 't> Place<'a, 't> {
         let text = self.tree.text();
         let start = line_start(text, at);
         let before = text.get(start..at).unwrap_or_default();
+        // A byte-order mark takes no column.
+        let before = before.strip_prefix('\u{feff}').unwrap_or(before);
         if before.bytes().all(|byte| byte == b' ' || byte == b'-') {
             return Ok(before.len());
         }
