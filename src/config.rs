@@ -42,7 +42,7 @@ pub(crate) struct Config {
 /// What is wrong with a functionConfig.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("`functionConfig` is missing")]
+    #[error("`functionConfig` is missing or is no object")]
     Missing,
     #[error(
         "functionConfig must be of kind {KIND} ({API_VERSION}) or a v1 ConfigMap, got kind \"{kind}\" ({api_version})"
@@ -75,7 +75,7 @@ impl ConfigError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Missing | Self::Kind { .. } => Some(format!(
-                "give a {KIND} with `spec.image`, or with kpt: `-- image=<your plugin's image>`"
+                "give an {KIND} with `spec.image`, or with kpt: `-- image=<your plugin's image>`"
             )),
             Self::Invalid { .. } | Self::Type { .. } => None,
             Self::UnknownField { nearest: Some(nearest), .. } => {

@@ -95,7 +95,8 @@ fn defect(cause: impl std::fmt::Display) -> Box<Finding> {
 }
 
 fn conflict_finding(conflict: Conflict) -> Finding {
-    let hint = "remove it, or set `spec.onConflict: replace` to take it over";
+    let take_over = "remove it, or set `spec.onConflict: replace` to take it over";
+    let hint = conflict.hint.unwrap_or(take_over);
     Finding::error(conflict.message.clone())
         .field(&conflict.field, conflict.current, conflict.proposed)
         .hint(Some(hint.to_owned()))

@@ -45,6 +45,8 @@ pub(crate) struct Conflict {
     pub(crate) field: String,
     pub(crate) current: Option<Value>,
     pub(crate) proposed: Option<Value>,
+    /// What to do where taking over is no way out.
+    pub(crate) hint: Option<&'static str>,
 }
 
 /// The Deployment as the plan sees it.
@@ -100,6 +102,7 @@ fn own_record(config: &Config, deployment: &Value) -> Result<Ownership, Vec<Conf
             field: field.clone(),
             current: Some(current),
             proposed: None,
+            hint: None,
         }])
     };
     match Record::read(deployment) {
@@ -267,6 +270,7 @@ impl<'a, 'd> Planner<'a, 'd> {
                     field: "spec.template.spec.containers".to_owned(),
                     current: Some(name.into()),
                     proposed: None,
+                    hint: Some("choose another name in `spec.initContainer.name`"),
                 });
             }
         }
@@ -378,6 +382,7 @@ impl<'a, 'd> Planner<'a, 'd> {
                     field: format!("spec.controller.volumeMounts[{index}].name"),
                     current: None,
                     proposed: Some(mount.name.clone().into()),
+                    hint: Some("add the volume to `spec.controller.volumes`"),
                 });
             }
         }

@@ -12,11 +12,10 @@
 //! | `replace` a scalar | its range |
 //! | `remove` | whole lines; in flow one comma |
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use json_patch::PatchOperation;
-use json_patch::jsonptr::Pointer;
+use json_patch::jsonptr::{Pointer, PointerBuf};
 use serde_json::Value;
 
 use super::field_path;
@@ -162,7 +161,8 @@ impl TextEdit {
 struct Place<'a, 't> {
     tree: &'a Tree<'t>,
     node: NodeId,
-    field: Cow<'a, Pointer>,
+    /// The way to it.
+    field: PointerBuf,
     /// Inside brackets or braces, itself included.
     flow: bool,
     /// The key that the collection is the value of, if it is one's.
@@ -182,11 +182,12 @@ impl<'a, 't> Place<'a, 't> {
     fn locate(tree: &'a Tree<'t>, pointer: &'a Pointer) -> Result<Self, Refusal> {
         let not_found = || Refusal::NotFound { field: field_path(pointer) };
         let root = tree.root().ok_or_else(not_found)?;
-        let mut place = Self::new(tree, root, pointer);
+        let mut place = Self::new(tree, root);
         place.check_shared(place.node)?;
         for token in pointer.tokens() {
             place.check_keys()?;
             let child = place.child(&token.decoded())?;
+            place.field.push_back(&token);
             place.key = (child.head != child.value).then_some(child.head);
             place.node = child.value;
             place.check_shared(place.node)?;
@@ -199,8 +200,8 @@ impl<'a, 't> Place<'a, 't> {
         }
     }
 
-    fn new(tree: &'a Tree<'t>, node: NodeId, pointer: &'a Pointer) -> Self {
-        let mut place = Self { tree, node, field: Cow::Borrowed(pointer), flow: false, key: None };
+    fn new(tree: &'a Tree<'t>, node: NodeId) -> Self {
+        let mut place = Self { tree, node, field: PointerBuf::new(), flow: false, key: None };
         place.flow = place.is_flow();
         place
     }
@@ -564,6 +565,8 @@ impl<'a, 't> Place<'a, 't> {
         let text = self.tree.text();
         let start = line_start(text, at);
         let before = text.get(start..at).unwrap_or_default();
+        // A byte-order mark takes no column.
+        let before = before.strip_prefix('\u{feff}').unwrap_or(before);
         if before.bytes().all(|byte| byte == b' ' || byte == b'-') {
             return Ok(before.len());
         }
