@@ -11,7 +11,7 @@ use crate::resource_list::{Part, list_parts};
 use crate::results::Severity;
 use crate::yaml::Tree;
 use crate::yaml::text::{line_at, line_end, line_start, next_line};
-use crate::{change_target, config_findings};
+use crate::{change_target, findings_of_config};
 
 /// The text of manifests, and where their objects stand.
 #[derive(Debug)]
@@ -50,10 +50,10 @@ pub fn inject<'i>(
 ) -> Outcome<'i> {
     let config = match (config, image) {
         (Some(document), _) => {
-            Config::from_document(document).map_err(|errors| config_findings(&errors, document))
+            Config::from_document(document).map_err(|errors| findings_of_config(&errors, document))
         }
         (None, image) => Config::from_image(image.unwrap_or_default())
-            .map_err(|errors| config_findings(&errors, "")),
+            .map_err(|errors| findings_of_config(&errors, "")),
     };
     manifests.change(config)
 }
@@ -65,7 +65,7 @@ pub fn uninject<'i>(manifests: &Manifests<'i>, config: Option<&str>) -> Outcome<
         None => Ok(Config::removal()),
         Some(document) => Config::from_document(document)
             .map(Config::absent)
-            .map_err(|errors| config_findings(&errors, document)),
+            .map_err(|errors| findings_of_config(&errors, document)),
     };
     manifests.change(config)
 }
@@ -100,6 +100,14 @@ impl<'i> Manifests<'i> {
         Ok(Self { text, objects })
     }
 
+    pub(crate) fn text(&self) -> &'i str {
+        self.text
+    }
+
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        self.objects.iter().map(|object| object.part.clone()).collect()
+    }
+
     fn change(&self, config: Result<Config, Vec<Finding>>) -> Outcome<'i> {
         match config.and_then(|config| self.changed(&config)) {
             Ok(outcome) => outcome,
@@ -111,7 +119,7 @@ impl<'i> Manifests<'i> {
         if self.objects.is_empty() {
             return Err(vec![Finding::error("the input holds no objects")]);
         }
-        let parts: Vec<Part> = self.objects.iter().map(|object| object.part.clone()).collect();
+        let parts = self.parts();
         let (found, edited) = change_target(config, self.text, &parts)?;
         let verb = if edited.document.is_some() { "changed" } else { "as it should be" };
         let report = self.report(found.index, verb);

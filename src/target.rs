@@ -14,7 +14,7 @@ use crate::yaml::Tree;
 use crate::yaml::text::line_at;
 
 /// The labels that upstream puts on the controller and on nothing else.
-const DEFAULT_LABELS: [(&str, &str); 2] = [
+pub(crate) const DEFAULT_LABELS: [(&str, &str); 2] = [
     ("app.kubernetes.io/name", "argocd-ephemeral-access"),
     ("app.kubernetes.io/component", "controller"),
 ];
@@ -155,15 +155,11 @@ fn may_match(text: &str, target: &config::Target) -> bool {
     if escapes.any(|at| bytes.get(at + 1).is_none_or(|next| b"xuU/\r\n".contains(next))) {
         return true;
     }
-    let labels = if is_default(target) { &DEFAULT_LABELS[..] } else { &[] };
+    let labels = if target.is_default() { &DEFAULT_LABELS[..] } else { &[] };
     holds(&Deployment::kind(&()))
         && labels.iter().all(|(key, value)| holds(key) && holds(value))
         && target.labels.iter().all(|(key, value)| holds(key) && holds(value))
         && [&target.name, &target.namespace].into_iter().flatten().all(|word| holds(word))
-}
-
-fn is_default(target: &config::Target) -> bool {
-    target.name.is_none() && target.namespace.is_none() && target.labels.is_empty()
 }
 
 /// The item as a Deployment; none if it is something else.
@@ -211,7 +207,7 @@ fn file(meta: &ObjectMeta) -> Option<File> {
 fn matches(meta: &ObjectMeta, target: &config::Target) -> bool {
     let labels = meta.labels.clone().unwrap_or_default();
     let equal = |(key, value): (String, String)| Expression::Equal(key, value);
-    if is_default(target) {
+    if target.is_default() {
         let default = DEFAULT_LABELS.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let selector: Selector = default.into_iter().map(equal).collect();
         return selector.matches(&labels);
@@ -265,7 +261,7 @@ fn wanted(target: &config::Target) -> String {
     if let Some(namespace) = &target.namespace {
         parts.push(format!("namespace \"{namespace}\""));
     }
-    let default = DEFAULT_LABELS.iter().filter(|_| is_default(target));
+    let default = DEFAULT_LABELS.iter().filter(|_| target.is_default());
     let labels = default
         .map(|(key, value)| (*key, *value))
         .chain(target.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
