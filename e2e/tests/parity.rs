@@ -1,6 +1,8 @@
 //! The function gives what the patch written by hand gives, apart from what it adds on purpose.
 
-use e2e::{Result, function, installs, kubectl, kustomize, resources, run, write};
+use e2e::{
+    Result, function, in_order_of_names, installs, kubectl, kustomize, resources, run, write,
+};
 use serde_yaml::{Mapping, Value};
 
 /// What operators write by hand to load a plugin.
@@ -89,22 +91,6 @@ fn without_additions(mut resources: Vec<Value>) -> Vec<Value> {
         assert_eq!(annotations, Some(Mapping::new().into()), "the manifest has none of its own");
     }
     resources
-}
-
-/// Orders every list of named things, since a strategic patch and the function put new ones at different ends.
-fn in_order_of_names(value: &mut Value) {
-    match value {
-        Value::Sequence(list) => {
-            list.iter_mut().for_each(in_order_of_names);
-            if list.iter().all(|item| item.get("name").is_some()) {
-                list.sort_by_key(|item| {
-                    item.get("name").and_then(Value::as_str).map(str::to_owned)
-                });
-            }
-        }
-        Value::Mapping(map) => map.values_mut().for_each(in_order_of_names),
-        _ => {}
-    }
 }
 
 #[test]
