@@ -4,7 +4,12 @@
 //! Each manifest is taken as values, since a patch tool writes it anew. The comparison with what
 //! `kubectl kustomize` really makes of upstream's patch is one of the end-to-end tests.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
