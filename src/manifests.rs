@@ -11,6 +11,7 @@ use crate::resource_list::{Part, list_parts};
 use crate::results::Severity;
 use crate::yaml::Tree;
 use crate::yaml::text::{line_at, line_end, line_start, next_line};
+use crate::yaml::tree::Kind;
 use crate::{change_target, findings_of_config};
 
 /// The text of manifests, and where their objects stand.
@@ -91,7 +92,7 @@ impl<'i> Manifests<'i> {
                     let range = part.range.start + document.start..part.range.end + document.start;
                     Object::read(text, Part { range, ..part })
                 })),
-                None if tree.root().is_some() => {
+                None if is_object(&tree) => {
                     objects.push(Object::read(text, Part { range: document, column: 0 }));
                 }
                 None => {}
@@ -189,6 +190,11 @@ impl Outcome<'_> {
     }
 }
 
+/// A document may also be empty.
+fn is_object(tree: &Tree<'_>) -> bool {
+    tree.root().is_some_and(|root| matches!(tree.node(root).kind, Kind::Mapping { .. }))
+}
+
 /// The documents of a stream, each with its `---` line and the directives before it.
 ///
 /// A marker stands at column 0, where no scalar can hold it.
@@ -213,14 +219,17 @@ fn documents(text: &str) -> Vec<Range<usize>> {
     starts.iter().zip(ends).map(|(start, end)| *start..end).filter(|r| !r.is_empty()).collect()
 }
 
+/// The first of the directives that stand before a marker, comments between them aside.
 fn before_directives(text: &str, marker: usize) -> usize {
-    let mut at = marker;
+    let (mut at, mut first) = (marker, marker);
     while at > 0 {
-        let before = line_start(text, at - 1);
-        if !text.get(before..).unwrap_or_default().starts_with('%') {
+        at = line_start(text, at - 1);
+        let line = text.get(at..line_end(text, at)).unwrap_or_default();
+        if line.starts_with('%') {
+            first = at;
+        } else if !line.trim_ascii().is_empty() && !line.starts_with('#') {
             break;
         }
-        at = before;
     }
-    at
+    first
 }

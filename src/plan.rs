@@ -285,8 +285,7 @@ impl<'a, 'd> Planner<'a, 'd> {
         let emptied = self.previous.emptied.get(&label).cloned();
         let holds_ours = !reconciled.added.is_empty() || !reconciled.adopted.is_empty();
         if kept == 0 && reconciled.additions.is_empty() && !existing.is_empty() {
-            let step = self.empty_list(list, created, emptied, &reconciled.removed, existing);
-            self.steps.push(step);
+            self.empty_list(list, created, emptied, existing);
             return;
         }
         if holds_ours && created {
@@ -331,19 +330,24 @@ impl<'a, 'd> Planner<'a, 'd> {
     }
 
     /// A list that loses its last element becomes what it was before the first.
+    ///
+    /// The others go one by one before that, so that comments between them stay.
     fn empty_list(
-        &self,
+        &mut self,
         list: &List,
         created: bool,
         emptied: Option<String>,
-        removed: &[usize],
         existing: &[Value],
-    ) -> Step {
-        let gone: Vec<Value> = removed.iter().filter_map(|i| existing.get(*i)).cloned().collect();
-        let message = list.message("removed", &gone);
-        let current = Some(Value::Array(gone));
+    ) {
+        for (index, element) in existing.iter().enumerate().skip(1).rev() {
+            let path = list.pointer.with_trailing_token(index);
+            let message = list.message("removed", std::slice::from_ref(element));
+            self.push(remove(path), message, Some(element.clone()));
+        }
+        let last = existing.get(..1).unwrap_or_default();
         let splice = put_back(&list.pointer, created, emptied, json!([]));
-        Step { splice, message, current }
+        let message = list.message("removed", last);
+        self.steps.push(Step { splice, message, current: Some(last.into()) });
     }
 
     fn push(&mut self, operation: PatchOperation, message: String, current: Option<Value>) {

@@ -271,7 +271,7 @@ fn check_command(directory: &Path) {
         None => stdin,
     };
     let written = match String::from_utf8(input.clone()) {
-        Ok(_) if stdout.is_empty() => "nothing\n".to_owned(),
+        _ if stdout.is_empty() => "nothing\n".to_owned(),
         Ok(input) if !input.is_empty() => diff(&input, &stdout),
         _ => stdout.clone(),
     };
