@@ -72,13 +72,11 @@ fn apply(found: &Found, steps: &[Step]) -> Result<String, Box<Finding>> {
     let mut text = found.document.clone();
     for step in steps {
         text = step.splice.apply(&text).map_err(|refusal| {
-            let field = step.field();
+            let (field, hint) = (step.field(), refusal.hint());
             let message = format!(
                 "`{field}` cannot be changed without touching more: {}",
                 refusal.below(found.line - 1)
             );
-            let hint =
-                "write this part of the Deployment without anchors, aliases and doubled keys";
             Finding::error(message).field(&field, None, None).hint(Some(hint.to_owned()))
         })?;
     }

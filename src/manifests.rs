@@ -233,3 +233,55 @@ fn before_directives(text: &str, marker: usize) -> usize {
     }
     first
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(text: &str) -> Vec<&str> {
+        documents(text).into_iter().map(|range| &text[range]).collect()
+    }
+
+    fn kinds(text: &str) -> Vec<String> {
+        let manifests = Manifests::parse(text.as_bytes()).unwrap();
+        manifests.objects.into_iter().map(|object| object.kind).collect()
+    }
+
+    #[test]
+    fn parts_documents_at_their_markers() {
+        assert_eq!(split("a: b\n---\nc: d\n"), ["a: b\n", "---\nc: d\n"]);
+        assert_eq!(split("--- # one\na: b\r\n---\tx\r\n"), ["--- # one\na: b\r\n", "---\tx\r\n"]);
+        assert_eq!(split("\u{feff}---\na: b"), ["\u{feff}---\na: b"]);
+        assert_eq!(split("a: b\n...\n\n---\nc"), ["a: b\n...\n", "\n", "---\nc"]);
+        assert_eq!(
+            split("%YAML 1.2\n# c\n---\na\n...\n%TAG ! x\n\n---\nb\n"),
+            ["%YAML 1.2\n# c\n---\na\n...\n", "%TAG ! x\n\n---\nb\n"]
+        );
+        assert_eq!(split(""), [""; 0]);
+    }
+
+    #[test]
+    fn keeps_what_only_looks_like_a_marker() {
+        for text in ["a: |\n  ---\n  ...\n", "a: \"\n  ---\"\n", "----: a\n", "---a: b\n", " ---\n"]
+        {
+            assert_eq!(split(text), [text]);
+        }
+    }
+
+    #[test]
+    fn finds_objects_and_passes_by_empty_documents() {
+        let text =
+            "---\n---\nkind: A\n--- ~\n---\n# nothing\n---\nkind: BList\nitems: [{kind: B}, {}]\n";
+        assert_eq!(kinds(text), ["A", "B", ""]);
+        assert_eq!(kinds("{\"kind\": \"List\", \"items\": [{\"kind\": \"J\"}]}"), ["J"]);
+        assert_eq!(kinds("kind: List\nitems:\n- kind: X\n-\n  kind: Y\n"), ["X", "Y"]);
+    }
+
+    #[test]
+    fn names_the_line_that_is_no_yaml() {
+        let error = Manifests::parse(b"kind: A\n---\nkind: B\n---\nkind: [\n").unwrap_err();
+        insta::assert_snapshot!(error.message(), @"line 5, column 7: unclosed bracket '['");
+        let error = Manifests::parse(b"kind: \xc3\n").unwrap_err();
+        insta::assert_snapshot!(error.message(), @"the byte at offset 6 is not UTF-8");
+    }
+}

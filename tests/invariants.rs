@@ -14,7 +14,7 @@
 #[path = "support/writer.rs"]
 mod writer;
 
-use inject_ephemeral_access_plugin::{Manifests, inject, run, uninject};
+use inject_ephemeral_access_plugin::{Manifests, compare_readers, inject, run, uninject};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::{Value, json};
@@ -111,6 +111,23 @@ proptest! {
         prop_assert_eq!(&again, &injected);
         let removed = stdout(uninject(&Manifests::parse(injected.as_bytes()).unwrap(), None))?;
         prop_assert_eq!(removed, text);
+    }
+
+    #[test]
+    fn both_readers_see_the_same_parts(
+        tape in tape(),
+        at in any::<proptest::sample::Index>(),
+        torn in "(\\PC{0,6}|[-\n\r\t \"'\\[\\]{}#:&*|>a]{0,12}|\n- a\n|\nitems:\n|\n---\n|\nresults: \\[\\]\n)",
+    ) {
+        let list = List::write(&tape);
+        let mut input = list.input(&list.deployment.text, WANTED[0].spec);
+        prop_assert_eq!(compare_readers(&input), Ok(()));
+        let mut place = at.index(input.len());
+        while !input.is_char_boundary(place) {
+            place -= 1;
+        }
+        input.insert_str(place, &torn);
+        prop_assert_eq!(compare_readers(&input), Ok(()), "{}", input);
     }
 
     #[test]
