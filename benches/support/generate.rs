@@ -257,7 +257,7 @@ fn config_map(index: usize) -> String {
       hosts: [a.example.com, b.example.com]
 "
     ));
-    for route in 0..8 {
+    for route in 0..6 {
         text.push_str(&format!(
             "      - path: \"/api/v{route}/things/{{id}}\"
         upstream: http://backend-{route}.team.svc:8080
@@ -267,7 +267,7 @@ fn config_map(index: usize) -> String {
         ));
     }
     text.push_str("  run.sh: |\n    #!/bin/sh\n");
-    for line in 0..10 {
+    for line in 0..8 {
         text.push_str(&format!(
             "    [ -f \"$DIR/{line}.env\" ] && . \"$DIR/{line}.env\" || echo 'no {line}, that'\"'\"'s fine'\n"
         ));
@@ -296,7 +296,7 @@ fn custom_resource_definition(index: usize) -> String {
             properties:
 "
     ));
-    for field in 0..20 {
+    for field in 0..11 {
         text.push_str(&format!(
             "              field{field}:
                 description: |-

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// How long a contender may take on one input before the rounds go on without it.
-const BUDGET: Duration = Duration::from_secs(30);
+const BUDGET: Duration = Duration::from_secs(10);
 
 /// How often a contender runs on one input: at least once, at most so often.
 const ROUNDS: usize = 40;
@@ -118,6 +118,13 @@ fn megabytes(bytes: u64) -> String {
     } else {
         format!("{:.1} MB", bytes as f64 / 1e6)
     }
+}
+
+/// Whether the command line asks for an input: it may name parts of names, or nothing for all.
+pub(crate) fn is_wanted(input: &str) -> bool {
+    // Cargo adds `--bench`.
+    let mut filters = std::env::args().skip(1).filter(|argument| argument != "--bench").peekable();
+    filters.peek().is_none() || filters.any(|filter| input.contains(&filter))
 }
 
 /// The most memory that this process has held.
