@@ -64,7 +64,11 @@ pub(crate) fn plan(config: &Config, found: &Found) -> Result<Plan, Vec<Finding>>
 
 /// The finding with the Deployment that it is about.
 fn about(found: &Found, finding: Finding) -> Finding {
-    let place = format!("{} (line {} of the input)", found.title(), found.line);
+    let field = match &finding.field {
+        Some(field) => format!("`{}` of ", field.path),
+        None => String::new(),
+    };
+    let place = format!("{field}{} (line {} of the input)", found.title(), found.line);
     finding.at(place).about(&found.resource_ref, found.file.as_ref())
 }
 
