@@ -105,7 +105,14 @@ proptest! {
             text.truncate(text.trim_end().len());
         }
         let config = config(WANTED[wanted].spec);
-        let injected = stdout(inject(&Manifests::parse(text.as_bytes()).unwrap(), Some(&config), None))?;
+        let outcome = inject(&Manifests::parse(text.as_bytes()).unwrap(), Some(&config), None);
+        // Nothing can be added there without changing the scalar.
+        let open_scalar = "the text ends within a block scalar";
+        if outcome.findings.iter().any(|finding| finding.message().contains(open_scalar)) {
+            prop_assert!(!text.ends_with('\n'));
+            return Ok(());
+        }
+        let injected = stdout(outcome)?;
         prop_assert_ne!(&injected, &text);
         let again = stdout(inject(&Manifests::parse(injected.as_bytes()).unwrap(), Some(&config), None))?;
         prop_assert_eq!(&again, &injected);
