@@ -65,19 +65,19 @@ fn tape() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(any::<u8>(), 0..600)
 }
 
-/// Half as many cases as usual, since each is several runs. `PROPTEST_CASES` asks for more.
-fn half_as_many_cases() -> ProptestConfig {
+/// Fewer cases than usual, since each is several runs. `PROPTEST_CASES` asks for more.
+fn fewer_cases() -> ProptestConfig {
     let default = ProptestConfig::default();
     let regressions = FileFailurePersistence::Direct("proptest-regressions/invariants.txt");
     ProptestConfig {
-        cases: default.cases / 2,
+        cases: default.cases / 3,
         failure_persistence: Some(Box::new(regressions)),
         ..default
     }
 }
 
 proptest! {
-    #![proptest_config(half_as_many_cases())]
+    #![proptest_config(fewer_cases())]
 
     #[test]
     fn a_resource_list_keeps_every_byte_but_those_that_are_added(

@@ -171,14 +171,25 @@ fn open_items<'p>(input: &'p str, parts: &'p [Part]) -> impl Iterator<Item = &'p
     let end = parts.last().map_or(0, |part| part.range.end);
     let bytes = input.as_bytes().get(..end).unwrap_or_default();
     let within = bytes.get(start..).unwrap_or_default();
-    let quotes = memchr::memchr2_iter(b'"', b'\'', within);
-    let brackets = memchr::memchr2_iter(b'[', b'{', within);
-    let mut open: Vec<usize> = quotes
-        .chain(brackets)
-        .map(|at| start + at)
-        .filter(|at| begins_token(bytes, *at) && stays_open(bytes, *at))
-        .map(|at| parts.partition_point(|part| part.range.start <= at).saturating_sub(1))
-        .collect();
+    let index = |at: usize| parts.partition_point(|part| part.range.start <= at).saturating_sub(1);
+    let mut open = Vec::new();
+    for (one, other) in [(b'"', b'\''), (b'[', b'{')] {
+        let mut skip_to = start;
+        for at in memchr::memchr2_iter(one, other, within).map(|at| start + at) {
+            if at < skip_to || !begins_token(bytes, at) {
+                continue;
+            }
+            match closed_at(bytes, at) {
+                // What brackets hold is closed with them.
+                Some(end) if one == b'[' => skip_to = end,
+                Some(_) => {}
+                None => {
+                    open.push(index(at));
+                    skip_to = parts.get(index(at)).map_or(end, |part| part.range.end);
+                }
+            }
+        }
+    }
     open.sort_unstable();
     open.dedup();
     open.into_iter().filter_map(|index| parts.get(index))
@@ -190,14 +201,14 @@ fn begins_token(bytes: &[u8], at: usize) -> bool {
     before.is_none_or(|byte| b" \t\n-[{,:?".contains(byte))
 }
 
-/// Whether what begins here is not surely closed on the same line.
-fn stays_open(bytes: &[u8], at: usize) -> bool {
+/// Where what begins here ends, if it surely does so on the same line.
+fn closed_at(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = bytes.get(at..).unwrap_or_default();
     let rest = rest.get(..memchr::memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or_default();
     match rest {
-        [quote @ (b'"' | b'\''), inner @ ..] => !closes_quote(inner, *quote),
-        [b'[', b']', ..] | [b'{', b'}', ..] => false,
-        _ => !closes_brackets(rest),
+        [quote @ (b'"' | b'\''), inner @ ..] => closes_quote(inner, *quote).then_some(at),
+        [b'[', b']', ..] | [b'{', b'}', ..] => Some(at + 2),
+        _ => brackets_length(rest).map(|length| at + length),
     }
 }
 
@@ -219,20 +230,20 @@ fn closes_quote(inner: &[u8], quote: u8) -> bool {
 }
 
 /// A quote among brackets may hide one, so a line with any counts as open.
-fn closes_brackets(rest: &[u8]) -> bool {
+fn brackets_length(rest: &[u8]) -> Option<usize> {
     let mut depth = 0usize;
-    for byte in rest {
+    for (index, byte) in rest.iter().enumerate() {
         match byte {
-            b'"' | b'\'' | b'#' => return false,
+            b'"' | b'\'' | b'#' => return None,
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth -= 1,
             _ => {}
         }
         if depth == 0 {
-            return true;
+            return Some(index + 1);
         }
     }
-    false
+    None
 }
 
 /// Whether an item is one whole document by itself.
