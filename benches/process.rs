@@ -85,9 +85,7 @@ fn build_musl() -> Outcome<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--release", "--quiet", "--target", MUSL, "--target-dir"]);
     succeed(cargo.arg(&target).current_dir(root))?;
-    Ok(target
-        .join(MUSL)
-        .join("release/inject-ephemeral-access-plugin"))
+    Ok(target.join(MUSL).join("release/inject-ephemeral-access-plugin"))
 }
 
 fn build_go() -> Outcome<PathBuf> {
@@ -101,11 +99,7 @@ fn build_go() -> Outcome<PathBuf> {
 
 fn succeed(command: &mut Command) -> Outcome<()> {
     let status = command.status()?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{command:?} failed: {status}").into())
-    }
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}").into()) }
 }
 
 fn compare(name: &str, input: &str, contenders: &[Contender]) -> Outcome<String> {
@@ -125,10 +119,8 @@ fn run_measured(input: &Path, command: &[PathBuf], figures: &mut Figures) -> Out
     measuring.arg(MEASURE).arg(input).args(command);
     let output = measuring.stderr(Stdio::inherit()).output()?;
     let text = String::from_utf8(output.stdout)?;
-    let (nanoseconds, peak) = text
-        .trim()
-        .split_once(' ')
-        .ok_or_else(|| format!("{} failed", figures.contender()))?;
+    let (nanoseconds, peak) =
+        text.trim().split_once(' ').ok_or_else(|| format!("{} failed", figures.contender()))?;
     figures.add(Duration::from_nanos(nanoseconds.parse()?), peak.parse()?);
     Ok(())
 }

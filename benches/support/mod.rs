@@ -35,11 +35,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub(crate) fn new(contender: &str) -> Self {
-        Self {
-            contender: contender.to_owned(),
-            times: Vec::new(),
-            peak_kib: 0,
-        }
+        Self { contender: contender.to_owned(), times: Vec::new(), peak_kib: 0 }
     }
 
     pub(crate) fn contender(&self) -> &str {
