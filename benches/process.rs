@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
+#[expect(dead_code, reason = "each benchmark needs a part of it")]
 mod support;
 
 use std::fs::{self, File};
@@ -27,7 +28,7 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// A manifest in the shape of upstream's release, and upstream's own if it has been put there.
 const MANIFESTS: [(&str, &str); 2] = [
-    ("upstream's release manifest", "target/upstream-install.yaml"),
+    ("upstream's install.yaml", "target/upstream-install.yaml"),
     ("testdata/install.yaml", "testdata/install.yaml"),
 ];
 
@@ -42,22 +43,27 @@ fn main() -> Outcome<()> {
 
 fn compare_all() -> Outcome<()> {
     let contenders = contenders()?;
-    println!("{}\n\n{HEAD}", machine());
+    print!("{}\n\n{HEAD}", machine());
+    let mut table = String::new();
+    let mut add = |rows: String| {
+        print!("{rows}");
+        table.push_str(&rows);
+    };
     for (name, path) in MANIFESTS {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         if path.exists() && support::is_wanted(name) {
             let input = from_manifest(&fs::read_to_string(path)?);
-            print!("{}", compare(name, &input, &contenders)?);
+            add(compare(name, &input, &contenders)?);
         }
     }
     for count in [10_000, 50_000] {
         let name = format!("{count} items");
         if support::is_wanted(&name) {
             let input = resource_list(count, Shape::Canonical)?;
-            print!("{}", compare(&name, &input, &contenders)?);
+            add(compare(&name, &input, &contenders)?);
         }
     }
-    Ok(())
+    support::write_if_asked("process", &table)
 }
 
 /// A program with its arguments.
