@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/compare"
 	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/knownanswers"
 )
 
 var commands = map[string]func(version string, arguments []string) error{
+	"compare":       compare.Main,
 	"known-answers": knownanswers.Main,
 }
 
