@@ -2,17 +2,20 @@ module github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-hos
 
 go 1.25.0
 
-require github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared v0.0.0
+require (
+	github.com/argoproj-labs/argocd-ephemeral-access v0.1.5
+	github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared v0.0.0
+	github.com/hashicorp/go-hclog v1.5.0
+)
 
 require (
-	github.com/argoproj-labs/argocd-ephemeral-access v0.1.5 // indirect
 	github.com/expr-lang/expr v1.16.9 // indirect
 	github.com/fatih/color v1.15.0 // indirect
 	github.com/go-logr/logr v1.4.1 // indirect
+	github.com/go-logr/zapr v1.3.0 // indirect
 	github.com/gogo/protobuf v1.3.2 // indirect
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/google/gofuzz v1.2.0 // indirect
-	github.com/hashicorp/go-hclog v1.5.0 // indirect
 	github.com/hashicorp/go-plugin v1.6.1 // indirect
 	github.com/hashicorp/yamux v0.1.1 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
@@ -22,6 +25,8 @@ require (
 	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
 	github.com/modern-go/reflect2 v1.0.2 // indirect
 	github.com/oklog/run v1.0.0 // indirect
+	go.uber.org/multierr v1.11.0 // indirect
+	go.uber.org/zap v1.26.0 // indirect
 	golang.org/x/net v0.23.0 // indirect
 	golang.org/x/sys v0.18.0 // indirect
 	golang.org/x/text v0.14.0 // indirect

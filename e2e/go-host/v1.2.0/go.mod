@@ -2,17 +2,20 @@ module github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-hos
 
 go 1.25.0
 
-require github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared v0.0.0
+require (
+	github.com/argoproj-labs/argocd-ephemeral-access v1.2.0
+	github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared v0.0.0
+	github.com/hashicorp/go-hclog v1.6.3
+)
 
 require (
-	github.com/argoproj-labs/argocd-ephemeral-access v1.2.0 // indirect
 	github.com/expr-lang/expr v1.17.3 // indirect
 	github.com/fatih/color v1.18.0 // indirect
 	github.com/fxamacker/cbor/v2 v2.8.0 // indirect
 	github.com/go-logr/logr v1.4.3 // indirect
+	github.com/go-logr/zapr v1.3.0 // indirect
 	github.com/gogo/protobuf v1.3.2 // indirect
 	github.com/golang/protobuf v1.5.4 // indirect
-	github.com/hashicorp/go-hclog v1.6.3 // indirect
 	github.com/hashicorp/go-plugin v1.6.3 // indirect
 	github.com/hashicorp/yamux v0.1.2 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
@@ -22,6 +25,9 @@ require (
 	github.com/modern-go/reflect2 v1.0.2 // indirect
 	github.com/oklog/run v1.1.0 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
+	github.com/zaffka/zap-to-hclog v0.10.6 // indirect
+	go.uber.org/multierr v1.11.0 // indirect
+	go.uber.org/zap v1.27.0 // indirect
 	go.yaml.in/yaml/v2 v2.4.2 // indirect
 	golang.org/x/net v0.52.0 // indirect
 	golang.org/x/sys v0.42.0 // indirect

@@ -5,17 +5,24 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/compare"
 	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/knownanswers"
+	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/scenarios"
 )
 
 var commands = map[string]func(version string, arguments []string) error{
+	"child-host":    scenarios.ChildHost,
 	"compare":       compare.Main,
 	"known-answers": knownanswers.Main,
+	"scenarios":     scenarios.Main,
 }
 
-// Main runs the command that the first argument names.
-func Main(version string) {
+// Main runs the command that the first argument names. controllerLogger makes the logger that this upstream version's
+// controller gives to go-plugin.
+func Main(version string, controllerLogger func() (hclog.Logger, error)) {
+	scenarios.ControllerLogger = controllerLogger
 	if len(os.Args) < 2 {
 		fmt.Fprintln(os.Stderr, "error: a command must be given")
 		os.Exit(2)

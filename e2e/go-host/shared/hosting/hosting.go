@@ -49,7 +49,7 @@ func Start(path string, options Options) (*Plugin, error) {
 	if options.Reattach != nil {
 		config.Cmd, config.Reattach = nil, options.Reattach
 	} else if len(options.Environment) > 0 {
-		// go-plugin adds the host's environment itself, before this.
+		// go-plugin adds the host's environment itself.
 		config.Cmd.Env = options.Environment
 	}
 	client := goPlugin.NewClient(config)
