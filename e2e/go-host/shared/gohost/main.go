@@ -7,16 +7,19 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/bench"
 	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/compare"
 	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/knownanswers"
 	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/scenarios"
 )
 
 var commands = map[string]func(version string, arguments []string) error{
+	"bench":         bench.Main,
 	"child-host":    scenarios.ChildHost,
 	"compare":       compare.Main,
 	"known-answers": knownanswers.Main,
 	"scenarios":     scenarios.Main,
+	"soak":          bench.Soak,
 }
 
 // Main runs the command that the first argument names. controllerLogger makes the logger that this upstream version's

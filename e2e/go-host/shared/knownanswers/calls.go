@@ -72,7 +72,7 @@ func exchanges() []exchange {
 			return []call{{method: "Plugin.Init", argument: argument, reply: new(plugin.InitResponseRPC), expected: expected}}
 		}
 	}
-	grant := func(requests ...request) func() []call {
+	grant := func(requests ...Request) func() []call {
 		return func() []call {
 			var calls []call
 			for _, r := range requests {
@@ -86,7 +86,7 @@ func exchanges() []exchange {
 			return calls
 		}
 	}
-	revoke := func(r request) func() []call {
+	revoke := func(r Request) func() []call {
 		return func() []call {
 			return []call{{
 				method:   "Plugin.RevokeAccess",
@@ -125,20 +125,20 @@ func exchanges() []exchange {
 		},
 		{"init-error", "Init fails", access, initCall(new(any), nil), fixed{init: errors.New("no credentials")}, nil},
 
-		{"grant-full", "every field set; granted", access, grant(full()), fixed{grant: granted}, nil},
+		{"grant-full", "every field set; granted", access, grant(Full()), fixed{grant: granted}, nil},
 		{"grant-minimal", "nothing set; granted without a message", access, grant(minimal()), fixed{grant: &plugin.GrantResponse{Status: plugin.GrantStatusGranted}}, nil},
-		{"grant-nil-objects", "both objects nil; denied", access, grant(request{}), fixed{grant: &plugin.GrantResponse{Status: plugin.GrantStatusDenied, Message: "denied"}}, nil},
-		{"grant-nil-access-request", "a nil AccessRequest beside an Application; pending", access, grant(request{Application: full().Application}), fixed{grant: &plugin.GrantResponse{Status: plugin.GrantStatusPending, Message: "waiting"}}, nil},
-		{"grant-nil-application", "an AccessRequest beside a nil Application; a nil response", access, grant(request{AccessRequest: full().AccessRequest}), fixed{}, nil},
+		{"grant-nil-objects", "both objects nil; denied", access, grant(Request{}), fixed{grant: &plugin.GrantResponse{Status: plugin.GrantStatusDenied, Message: "denied"}}, nil},
+		{"grant-nil-access-request", "a nil AccessRequest beside an Application; pending", access, grant(Request{Application: Full().Application}), fixed{grant: &plugin.GrantResponse{Status: plugin.GrantStatusPending, Message: "waiting"}}, nil},
+		{"grant-nil-application", "an AccessRequest beside a nil Application; a nil response", access, grant(Request{AccessRequest: Full().AccessRequest}), fixed{}, nil},
 		{"grant-times", "one history entry for each kind of time; an empty response", access, grant(times()), fixed{grant: &plugin.GrantResponse{}}, nil},
 		{"grant-durations", "one call for each kind of duration", access, grant(durations()...), fixed{grant: &plugin.GrantResponse{}}, nil},
 		{"grant-managed-fields", "managedFields entries: JSON, not JSON, empty, none", access, grant(managedFields()), fixed{grant: granted}, nil},
 		{"grant-error", "a PluginError and a nil response", access, grant(minimal()), fixed{err: errors.New("the ticket system is down")}, nil},
 		{"grant-empty-error", "a PluginError with an empty text", access, grant(minimal()), fixed{err: errors.New("")}, nil},
 		{"grant-response-and-error", "a PluginError beside a response", access, grant(minimal()), fixed{grant: granted, err: errors.New("both")}, nil},
-		{"grant-twice", "two calls on one connection: the second carries no type definitions", access, grant(full(), minimal()), fixed{grant: granted}, nil},
-		{"grant-error-twice", "two PluginErrors on one connection", access, grant(minimal(), full()), fixed{err: errors.New("again")}, nil},
-		{"revoke-full", "every field set; revoked", access, revoke(full()), fixed{revoke: revoked}, nil},
+		{"grant-twice", "two calls on one connection: the second carries no type definitions", access, grant(Full(), minimal()), fixed{grant: granted}, nil},
+		{"grant-error-twice", "two PluginErrors on one connection", access, grant(minimal(), Full()), fixed{err: errors.New("again")}, nil},
+		{"revoke-full", "every field set; revoked", access, revoke(Full()), fixed{revoke: revoked}, nil},
 		{"revoke-pending", "revoke-pending", access, revoke(minimal()), fixed{revoke: &plugin.RevokeResponse{Status: plugin.RevokeStatusPending, Message: "later"}}, nil},
 		{"revoke-nil", "a nil response", access, revoke(minimal()), fixed{}, nil},
 		{"revoke-error", "a PluginError and a nil response", access, revoke(minimal()), fixed{err: errors.New("the ticket system is down")}, nil},
@@ -146,23 +146,23 @@ func exchanges() []exchange {
 			"session", "Init, GrantAccess, RevokeAccess, GrantAccess on one connection, as the controller makes them", access,
 			func() []call {
 				calls := initCall(new(any), nil)()
-				calls = append(calls, grant(full())()...)
-				calls = append(calls, revoke(full())()...)
+				calls = append(calls, grant(Full())()...)
+				calls = append(calls, revoke(Full())()...)
 				return append(calls, grant(minimal())()...)
 			}, fixed{grant: granted, revoke: revoked}, nil,
 		},
 	}
 }
 
-// request is the pair of objects that a call carries.
-type request struct {
+// Request is the pair of objects that a call carries.
+type Request struct {
 	AccessRequest *api.AccessRequest  `json:"accessRequest"`
 	Application   *argocd.Application `json:"application"`
 }
 
 // MarshalJSON drops what has no JSON form: managedFields entries that are not JSON.
-func (r request) MarshalJSON() ([]byte, error) {
-	type plain request
+func (r Request) MarshalJSON() ([]byte, error) {
+	type plain Request
 	copied := plain{r.AccessRequest.DeepCopy(), r.Application.DeepCopy()}
 	if copied.AccessRequest != nil {
 		for i, entry := range copied.AccessRequest.ManagedFields {
@@ -178,8 +178,8 @@ func pointer[T any](value T) *T { return &value }
 
 var instant = time.Date(2026, time.March, 14, 15, 9, 26, 535897932, time.UTC)
 
-// full sets every field. Maps have one entry: gob writes them in random order.
-func full() request {
+// Full sets every field. Maps have one entry: gob writes them in random order.
+func Full() Request {
 	deleted := metav1.NewTime(instant.Add(time.Hour).In(time.FixedZone("", -(9*60+30)*60)))
 	expires := metav1.NewTime(instant.Add(4 * time.Hour).In(time.FixedZone("", 5*60*60+45*60)))
 	meta := func(name string) metav1.ObjectMeta {
@@ -235,7 +235,7 @@ func full() request {
 	if field := reflect.ValueOf(&accessRequest.Spec.Subject).Elem().FieldByName("UserId"); field.IsValid() {
 		field.Set(reflect.ValueOf(pointer("alice")))
 	}
-	return request{
+	return Request{
 		AccessRequest: accessRequest,
 		Application: &argocd.Application{
 			TypeMeta:   metav1.TypeMeta{Kind: "Application", APIVersion: "argoproj.io/v1alpha1"},
@@ -245,12 +245,12 @@ func full() request {
 	}
 }
 
-func minimal() request {
-	return request{AccessRequest: &api.AccessRequest{}, Application: &argocd.Application{}}
+func minimal() Request {
+	return Request{AccessRequest: &api.AccessRequest{}, Application: &argocd.Application{}}
 }
 
 // times has one history entry for each form that time.Time takes on the wire.
-func times() request {
+func times() Request {
 	r := minimal()
 	for _, entry := range []struct {
 		name string
@@ -275,8 +275,8 @@ func times() request {
 }
 
 // durations has one request for each kind of duration.
-func durations() []request {
-	var requests []request
+func durations() []Request {
+	var requests []Request
 	for _, duration := range []time.Duration{
 		0, 1, 999, 1500 * time.Microsecond, 90 * time.Second, 36*time.Hour + 1, -time.Minute, 1<<63 - 1, -1 << 63,
 	} {
@@ -287,7 +287,7 @@ func durations() []request {
 	return requests
 }
 
-func managedFields() request {
+func managedFields() Request {
 	r := minimal()
 	for _, raw := range []*metav1.FieldsV1{
 		{Raw: []byte(`{"f:spec":{".":{},"f:role":{}}}`)},

@@ -55,7 +55,7 @@ func callRequester(dispensed any) error {
 	if err := requester.Init(); err != nil {
 		return err
 	}
-	r := full()
+	r := Full()
 	if _, err := requester.GrantAccess(r.AccessRequest, r.Application); err != nil {
 		return err
 	}
