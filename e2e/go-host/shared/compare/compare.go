@@ -113,7 +113,7 @@ func (p *pair) sendAll(version string, seed uint64, cases int) error {
 		return fmt.Errorf("%d of %d answers differ", different, cases)
 	case len(unsent) > 0:
 		return fmt.Errorf("these fields were never sent with a value: %s", strings.Join(unsent, ", "))
-	case len(outcomes) < 6:
+	case cases >= 1000 && len(outcomes) < 6:
 		return fmt.Errorf("must see every kind of outcome, saw only %v", outcomes)
 	}
 	return nil
