@@ -170,6 +170,8 @@ func (r *random) fillKind(value reflect.Value, path string) {
 var texts = []string{
 	"", " ", "a", "argocd", "größer", "日本語", "🚀👩‍👩‍👧", "e\u0301", "\u202eright to left", "\x00", "\x1b[31m", "a\tb\r\nc", "\u2028\u2029\ufeff",
 	`"quoted" \ back/slash`, "<script>&amp;", "null", "true", "0644", "1e9", "{\"json\":1}", "\U0010ffff", "\ufffd", "\u007f\u0085",
+	// Not UTF-8. Go's JSON has a U+FFFD for each such byte.
+	"\xff", "a\xf0\x9f\x98b\xc3", "\xed\xa0\x80",
 }
 
 func (r *random) text() string {

@@ -25,6 +25,10 @@ const (
 	Annotation = "test/do"
 	// InitErrorVariable in the environment makes Init fail with its value.
 	InitErrorVariable = "TEST_INIT_ERROR"
+
+	// NoAccessRequest and NoApplication are the errors for nil objects. The Rust trait cannot be called with them.
+	NoAccessRequest = "the host sent no AccessRequest"
+	NoApplication   = "the host sent no Application"
 )
 
 // Serve runs the plugin until the host quits it.
@@ -53,7 +57,10 @@ func (r *Requester) Init() error {
 
 // GrantAccess does what the annotation says.
 func (r *Requester) GrantAccess(ar *api.AccessRequest, app *argocd.Application) (*plugin.GrantResponse, error) {
-	switch do := instruction(ar); do {
+	if err := complete(ar, app); err != nil {
+		return nil, err
+	}
+	switch do := ar.Annotations[Annotation]; do {
 	case "nil":
 		return nil, nil
 	case "empty":
@@ -72,7 +79,10 @@ func (r *Requester) GrantAccess(ar *api.AccessRequest, app *argocd.Application) 
 
 // RevokeAccess does what the annotation says.
 func (r *Requester) RevokeAccess(ar *api.AccessRequest, app *argocd.Application) (*plugin.RevokeResponse, error) {
-	switch do := instruction(ar); do {
+	if err := complete(ar, app); err != nil {
+		return nil, err
+	}
+	switch do := ar.Annotations[Annotation]; do {
 	case "nil":
 		return nil, nil
 	case "empty":
@@ -87,11 +97,15 @@ func (r *Requester) RevokeAccess(ar *api.AccessRequest, app *argocd.Application)
 	}
 }
 
-func instruction(ar *api.AccessRequest) string {
-	if ar == nil {
-		return ""
+func complete(ar *api.AccessRequest, app *argocd.Application) error {
+	switch {
+	case ar == nil:
+		return errors.New(NoAccessRequest)
+	case app == nil:
+		return errors.New(NoApplication)
+	default:
+		return nil
 	}
-	return ar.Annotations[Annotation]
 }
 
 func (r *Requester) perform(do string) error {
@@ -134,12 +148,8 @@ func (r *Requester) perform(do string) error {
 // Dump renders both objects in their Kubernetes JSON names. A managedFields entry that is not JSON has no such form
 // (json.Marshal refuses it), so it is dumped as an entry without fieldsV1.
 func Dump(ar *api.AccessRequest, app *argocd.Application) string {
-	if ar != nil {
-		ar.ManagedFields = jsonOnly(ar.ManagedFields)
-	}
-	if app != nil {
-		app.ManagedFields = jsonOnly(app.ManagedFields)
-	}
+	ar.ManagedFields = jsonOnly(ar.ManagedFields)
+	app.ManagedFields = jsonOnly(app.ManagedFields)
 	dump, err := json.Marshal(struct {
 		AccessRequest *api.AccessRequest  `json:"accessRequest"`
 		Application   *argocd.Application `json:"application"`

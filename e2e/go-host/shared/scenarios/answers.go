@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	api "github.com/argoproj-labs/argocd-ephemeral-access/api/ephemeral-access/v1alpha1"
 	"github.com/argoproj-labs/argocd-ephemeral-access/pkg/plugin"
 
 	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/hosting"
@@ -41,7 +42,7 @@ func answers() []scenario {
 			for do, status := range map[string]plugin.GrantStatus{
 				"": plugin.GrantStatusGranted, "pending": plugin.GrantStatusPending, "denied": plugin.GrantStatusDenied,
 			} {
-				response, err := started.GrantAccess(request(do), nil)
+				response, err := started.GrantAccess(request(do), application)
 				if err != nil || response == nil || response.Status != status || response.Message == "" {
 					return fmt.Errorf("%q must give %q with a message, got %v and %v", do, status, response, err)
 				}
@@ -56,7 +57,7 @@ func answers() []scenario {
 			for do, status := range map[string]plugin.RevokeStatus{
 				"": plugin.RevokeStatusRevoked, "revoke-pending": plugin.RevokeStatusPending,
 			} {
-				response, err := started.RevokeAccess(request(do), nil)
+				response, err := started.RevokeAccess(request(do), application)
 				if err != nil || response == nil || response.Status != status || response.Message == "" {
 					return fmt.Errorf("%q must give %q with a message, got %v and %v", do, status, response, err)
 				}
@@ -69,15 +70,15 @@ func answers() []scenario {
 			if err != nil {
 				return err
 			}
-			grant, err := started.GrantAccess(request("nil"), nil)
+			grant, err := started.GrantAccess(request("nil"), application)
 			if grant != nil || err != nil {
 				return fmt.Errorf("must give nothing, got %v and %v", grant, err)
 			}
-			revoke, err := started.RevokeAccess(request("nil"), nil)
+			revoke, err := started.RevokeAccess(request("nil"), application)
 			if revoke != nil || err != nil {
 				return fmt.Errorf("must give nothing, got %v and %v", revoke, err)
 			}
-			grant, err = started.GrantAccess(request("empty"), nil)
+			grant, err = started.GrantAccess(request("empty"), application)
 			if grant == nil || *grant != (plugin.GrantResponse{}) || err != nil {
 				return fmt.Errorf("must give an empty response, got %v and %v", grant, err)
 			}
@@ -88,9 +89,19 @@ func answers() []scenario {
 			if err != nil {
 				return err
 			}
-			response, err := started.GrantAccess(nil, nil)
-			if err != nil || response == nil || response.Status != plugin.GrantStatusGranted {
-				return fmt.Errorf("must be granted, got %v and %v", response, err)
+			var none *api.AccessRequest
+			for _, send := range []func() error{
+				func() error { _, err := started.GrantAccess(none, application); return err },
+				func() error { _, err := started.GrantAccess(none, nil); return err },
+				func() error { _, err := started.RevokeAccess(none, application); return err },
+			} {
+				if err := isPluginError(send(), refplugin.NoAccessRequest); err != nil {
+					return err
+				}
+			}
+			_, err = started.GrantAccess(request(""), nil)
+			if err := isPluginError(err, refplugin.NoApplication); err != nil {
+				return err
 			}
 			return grants(started)
 		}},
@@ -100,11 +111,11 @@ func answers() []scenario {
 				return err
 			}
 			for _, text := range []string{"no", "größer 日本 🚀", "two\nlines", "%s %d", strings.Repeat("long ", 1<<18), ""} {
-				response, err := started.GrantAccess(request("error:"+text), nil)
+				response, err := started.GrantAccess(request("error:"+text), application)
 				if err := isPluginError(err, text); err != nil || response != nil {
 					return fmt.Errorf("GrantAccess: %w (response %v)", err, response)
 				}
-				revoked, err := started.RevokeAccess(request("error:"+text), nil)
+				revoked, err := started.RevokeAccess(request("error:"+text), application)
 				if err := isPluginError(err, text); err != nil || revoked != nil {
 					return fmt.Errorf("RevokeAccess: %w (response %v)", err, revoked)
 				}
@@ -166,7 +177,7 @@ func answers() []scenario {
 				return err
 			}
 			slow := make(chan error, 1)
-			go func() { _, err := started.GrantAccess(request("sleep:3000"), nil); slow <- err }()
+			go func() { _, err := started.GrantAccess(request("sleep:3000"), application); slow <- err }()
 			time.Sleep(100 * time.Millisecond)
 			if err := within(2*time.Second, "100 calls beside a slow one", func() error {
 				for range 100 {
@@ -188,7 +199,7 @@ func answers() []scenario {
 			ar := request("")
 			ar.Annotations = map[string]string{"large": strings.Repeat("x", 5<<20)}
 			for range 5 {
-				response, err := started.GrantAccess(ar, nil)
+				response, err := started.GrantAccess(ar, application)
 				if err != nil || response == nil || len(response.Message) < 5<<20 {
 					return fmt.Errorf("must echo 5 MB: %v", err)
 				}
@@ -202,7 +213,7 @@ func answers() []scenario {
 			}
 			ar := request("")
 			ar.Spec.Subject.Username = "a\xff\xfeb\xc3"
-			response, err := started.GrantAccess(ar, nil)
+			response, err := started.GrantAccess(ar, application)
 			if err != nil || response == nil || response.Status != plugin.GrantStatusGranted {
 				return fmt.Errorf("must be granted, got %v and %v", response, err)
 			}
@@ -225,20 +236,20 @@ func isPluginError(err error, text string) error {
 // ownAnswer makes a call whose answer no other call has.
 func ownAnswer(started *hosting.Plugin, name string, i int) error {
 	if i%10 == 9 {
-		_, err := started.GrantAccess(request("error:"+name), nil)
+		_, err := started.GrantAccess(request("error:"+name), application)
 		return isPluginError(err, name)
 	}
 	ar := request("")
 	ar.Name = name
 	var message string
 	if i%2 == 0 {
-		response, err := started.GrantAccess(ar, nil)
+		response, err := started.GrantAccess(ar, application)
 		if err != nil {
 			return err
 		}
 		message = response.Message
 	} else {
-		response, err := started.RevokeAccess(ar, nil)
+		response, err := started.RevokeAccess(ar, application)
 		if err != nil {
 			return err
 		}

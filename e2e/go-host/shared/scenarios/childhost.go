@@ -16,7 +16,10 @@ import (
 	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/hosting"
 )
 
-const childHostCommand = "child-host"
+const (
+	childHostCommand = "child-host"
+	answeredLine     = "answered"
+)
 
 // ControllerLogger makes the logger that upstream's controller gives to go-plugin.
 var ControllerLogger func() (hclog.Logger, error)
@@ -51,9 +54,12 @@ func ChildHost(_ string, arguments []string) error {
 	}
 	input := bufio.NewScanner(os.Stdin)
 	for input.Scan() {
-		// What comes of the call does not matter here, only that the host survives it.
-		response, err := started.GrantAccess(request(input.Text()), nil)
-		fmt.Println("done:", response != nil, err)
+		response, err := started.GrantAccess(request(input.Text()), application)
+		if err == nil && response != nil {
+			fmt.Println(answeredLine)
+		} else {
+			fmt.Println("failed")
+		}
 	}
 	started.Client.Kill()
 	return nil
@@ -100,16 +106,16 @@ func (c *childHost) ask(do string) error {
 	return err
 }
 
-// call sends an instruction and waits until the host is done with it.
-func (c *childHost) call(do string) error {
+// call sends an instruction and says whether the plugin answered it.
+func (c *childHost) call(do string) (answered bool, err error) {
 	if err := c.ask(do); err != nil {
-		return err
+		return false, err
 	}
 	if !c.output.Scan() {
 		c.command.Wait()
-		return fmt.Errorf("the host ended during %q:\n%.3000s", do, &c.errors)
+		return false, fmt.Errorf("the host ended during %q:\n%.3000s", do, &c.errors)
 	}
-	return nil
+	return c.output.Text() == answeredLine, nil
 }
 
 // finish lets the host end in good order and gives back all it logged.

@@ -53,7 +53,7 @@ func endings() []scenario {
 				return err
 			}
 			pid, socket := started.Pid(), started.Socket()
-			go started.GrantAccess(request("hang"), nil)
+			go started.GrantAccess(request("hang"), application)
 			time.Sleep(200 * time.Millisecond)
 			started.Client.Kill()
 			if strings.Contains(started.Log.String(), "failed to exit gracefully") {
@@ -111,6 +111,7 @@ func endings() []scenario {
 				}
 				child.command.Wait()
 				if err := hosting.Gone(child.Pid, child.Socket, time.Second); err != nil {
+					syscall.Kill(child.Pid, syscall.SIGKILL)
 					return fmt.Errorf("during %q: %w", do, err)
 				}
 			}
@@ -123,7 +124,7 @@ func endings() []scenario {
 			}
 			pid := started.Pid()
 			call := make(chan error, 1)
-			go func() { _, err := started.GrantAccess(request("sleep:30000"), nil); call <- err }()
+			go func() { _, err := started.GrantAccess(request("sleep:30000"), application); call <- err }()
 			time.Sleep(200 * time.Millisecond)
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				return err
@@ -132,7 +133,7 @@ func endings() []scenario {
 				if err := <-call; err == nil {
 					return errors.New("the call in flight must fail")
 				}
-				if _, err := started.GrantAccess(request(""), nil); err == nil {
+				if _, err := started.GrantAccess(request(""), application); err == nil {
 					return errors.New("the next call must fail")
 				}
 				for !started.Client.Exited() {
@@ -149,7 +150,7 @@ func endings() []scenario {
 					return err
 				}
 				if do != "" {
-					go started.GrantAccess(request(do), nil)
+					go started.GrantAccess(request(do), application)
 					time.Sleep(200 * time.Millisecond)
 				}
 				pid, socket := started.Pid(), started.Socket()

@@ -22,10 +22,10 @@ func failures() []scenario {
 			}
 			var pluginError *plugin.PluginError
 			for range 20 {
-				if _, err := started.GrantAccess(request("panic"), nil); !errors.As(err, &pluginError) {
+				if _, err := started.GrantAccess(request("panic"), application); !errors.As(err, &pluginError) {
 					return fmt.Errorf("GrantAccess must give a *plugin.PluginError, got %T: %w", err, err)
 				}
-				if _, err := started.RevokeAccess(request("panic"), nil); !errors.As(err, &pluginError) {
+				if _, err := started.RevokeAccess(request("panic"), application); !errors.As(err, &pluginError) {
 					return fmt.Errorf("RevokeAccess must give a *plugin.PluginError, got %T: %w", err, err)
 				}
 				if err := grants(started); err != nil {
@@ -45,7 +45,7 @@ func failures() []scenario {
 			if err != nil {
 				return err
 			}
-			if _, err := started.GrantAccess(request("panic"), nil); err == nil {
+			if _, err := started.GrantAccess(request("panic"), application); err == nil {
 				return errors.New("the call must fail")
 			}
 			return within(5*time.Second, "the plugin ends", func() error {
@@ -62,7 +62,7 @@ func failures() []scenario {
 			}
 			for range 3 {
 				if err := within(10*time.Second, "the deadline of 1 s", func() error {
-					_, err := started.GrantAccess(request("hang"), nil)
+					_, err := started.GrantAccess(request("hang"), application)
 					var pluginError *plugin.PluginError
 					if !errors.As(err, &pluginError) {
 						return fmt.Errorf("must give a *plugin.PluginError, got %T: %w", err, err)
@@ -82,7 +82,7 @@ func failures() []scenario {
 			const hanging = 100
 			results := make(chan error, hanging)
 			for range hanging {
-				go func() { _, err := started.GrantAccess(request("hang"), nil); results <- err }()
+				go func() { _, err := started.GrantAccess(request("hang"), application); results <- err }()
 			}
 			return within(30*time.Second, "100 hanging calls", func() error {
 				var pluginError *plugin.PluginError
@@ -101,7 +101,7 @@ func failures() []scenario {
 			}
 			for range 5 {
 				if err := within(20*time.Second, "a call that prints", func() error {
-					_, err := started.GrantAccess(request("print:1048576"), nil)
+					_, err := started.GrantAccess(request("print:1048576"), application)
 					return err
 				}); err != nil {
 					return err
@@ -167,7 +167,7 @@ func failures() []scenario {
 			ar := request("")
 			ar.Annotations = map[string]string{"huge": strings.Repeat("x", 80<<20)}
 			if err := within(30*time.Second, "80 MB", func() error {
-				if _, err := started.GrantAccess(ar, nil); err == nil {
+				if _, err := started.GrantAccess(ar, application); err == nil {
 					return errors.New("80 MB must be refused")
 				}
 				return nil

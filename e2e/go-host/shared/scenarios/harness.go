@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	argocd "github.com/argoproj-labs/argocd-ephemeral-access/api/argoproj/v1alpha1"
 	api "github.com/argoproj-labs/argocd-ephemeral-access/api/ephemeral-access/v1alpha1"
 
 	"github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/hosting"
@@ -157,6 +158,9 @@ func play(s scenario, p peer, path string) error {
 	}
 }
 
+// application goes along with every request: without one there is nothing to decide.
+var application = new(argocd.Application)
+
 // request asks the plugin to do something.
 func request(do string) *api.AccessRequest {
 	ar := new(api.AccessRequest)
@@ -171,7 +175,7 @@ func request(do string) *api.AccessRequest {
 func grants(plugin *hosting.Plugin) error {
 	ar := request("")
 	ar.Spec.Subject.Username = "alice"
-	response, err := plugin.GrantAccess(ar, nil)
+	response, err := plugin.GrantAccess(ar, application)
 	switch {
 	case err != nil:
 		return fmt.Errorf("the next call must be answered: %w", err)
