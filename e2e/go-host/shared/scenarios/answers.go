@@ -110,7 +110,7 @@ func answers() []scenario {
 			if err != nil {
 				return err
 			}
-			for _, text := range []string{"no", "größer 日本 🚀", "two\nlines", "%s %d", strings.Repeat("long ", 1<<18), ""} {
+			for _, text := range []string{"no", "größer 日本 🚀", "two\nlines", "%s %d", strings.Repeat("long ", 1<<18)} {
 				response, err := started.GrantAccess(request("error:"+text), application)
 				if err := isPluginError(err, text); err != nil || response != nil {
 					return fmt.Errorf("GrantAccess: %w (response %v)", err, response)
@@ -124,6 +124,17 @@ func answers() []scenario {
 				}
 			}
 			return nil
+		}},
+		{name: "an error without a text is still an error", run: func(r *run) error {
+			started, err := r.start()
+			if err != nil {
+				return err
+			}
+			var pluginError *plugin.PluginError
+			if _, err := started.GrantAccess(request("error:"), application); !errors.As(err, &pluginError) {
+				return fmt.Errorf("must be a *plugin.PluginError, got %T: %w", err, err)
+			}
+			return grants(started)
 		}},
 		{name: "an error of Init", run: func(r *run) error {
 			started, err := r.start(refplugin.InitErrorVariable + "=no credentials")
