@@ -204,16 +204,11 @@ impl fmt::Display for RevokeStatus {
 }
 
 impl PluginError {
-    /// A failure with this message. An empty message would be no error to Go, so it becomes
-    /// "unknown error".
+    /// A failure with this message.
     pub fn new(message: impl Into<String>) -> Self {
-        let message = message.into();
-        if message.is_empty() {
-            return Self {
-                message: "unknown error".to_owned(),
-            };
+        Self {
+            message: message.into(),
         }
-        Self { message }
     }
 
     /// The failure of another error, with all that caused it.

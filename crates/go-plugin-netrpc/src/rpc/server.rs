@@ -71,7 +71,7 @@ impl Calls {
                 None => {
                     // A failure to skip the argument does not touch the next call.
                     let _ = decoder.discard();
-                    let reason = format!("rpc: can't find method {name}");
+                    let reason = self.service.missing(name);
                     self.refuse(request, &reason);
                 }
             },

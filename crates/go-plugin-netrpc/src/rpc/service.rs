@@ -142,6 +142,18 @@ impl Service {
         self.methods.get(name).map(|method| method(decoder))
     }
 
+    /// Why there is no such method, in the words of `net/rpc/server.go`.
+    pub(crate) fn missing(&self, name: &str) -> String {
+        let Some((service, _)) = name.rsplit_once('.') else {
+            return format!("rpc: service/method request ill-formed: {name}");
+        };
+        let of_service =
+            |method: &String| method.rsplit_once('.').is_some_and(|(of, _)| of == service);
+        let known = self.methods.keys().any(of_service);
+        let what = if known { "method" } else { "service" };
+        format!("rpc: can't find {what} {name}")
+    }
+
     fn insert<F>(mut self, name: &str, method: F) -> Self
     where
         F: Fn(&mut Decoder) -> Result<Prepared, gobwire::Error> + Send + Sync + 'static,
