@@ -2,6 +2,7 @@ package knownanswers
 
 import (
 	"bytes"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ type call struct {
 	argument any
 	// reply is what the client decodes into.
 	reply any
-	// expected is the JSON of the argument, for the reader of the fixture.
+	// expected is what the plugin receives, for the reader of the fixture.
 	expected any
 }
 
@@ -160,18 +161,26 @@ type Request struct {
 	Application   *argocd.Application `json:"application"`
 }
 
-// MarshalJSON drops what has no JSON form: managedFields entries that are not JSON.
+// MarshalJSON gives what a plugin receives. gob sends no pointer to a zero value, and what is not JSON, in a
+// managedFields entry, has no form here.
 func (r Request) MarshalJSON() ([]byte, error) {
-	type plain Request
-	copied := plain{r.AccessRequest.DeepCopy(), r.Application.DeepCopy()}
-	if copied.AccessRequest != nil {
-		for i, entry := range copied.AccessRequest.ManagedFields {
+	var wire bytes.Buffer
+	if err := gob.NewEncoder(&wire).Encode(plugin.GrantAccessArgsRPC{AccReq: r.AccessRequest, App: r.Application}); err != nil {
+		return nil, err
+	}
+	var received plugin.GrantAccessArgsRPC
+	if err := gob.NewDecoder(&wire).Decode(&received); err != nil {
+		return nil, err
+	}
+	if received.AccReq != nil {
+		for i, entry := range received.AccReq.ManagedFields {
 			if entry.FieldsV1 != nil && !json.Valid(entry.FieldsV1.Raw) {
-				copied.AccessRequest.ManagedFields[i].FieldsV1 = nil
+				received.AccReq.ManagedFields[i].FieldsV1 = nil
 			}
 		}
 	}
-	return json.Marshal(copied)
+	type plain Request
+	return json.Marshal(plain{received.AccReq, received.App})
 }
 
 func pointer[T any](value T) *T { return &value }

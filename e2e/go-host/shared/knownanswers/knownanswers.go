@@ -72,8 +72,8 @@ const readme = `# Known answers
 Written by Go; never edit by hand. ` + "`e2e/go-host/run known-answers`" + ` writes them anew, ` + "`e2e/go-host/run known-answers --check`" + ` fails
 if they differ from what Go writes.
 
-- ` + "`index.json`" + `: every exchange, with the method and the argument of each call and the offsets in the two files at which
-  its messages end.
+- ` + "`index.json`" + `: every exchange, with the method of each call, the argument that the plugin receives, and the offsets in
+  the two files at which the call's messages end.
 - ` + "`NAME.request.bin`, `NAME.response.bin`" + `: one net/rpc connection, host to plugin and plugin to host, without yamux.
 - ` + "`yamux-session.host.bin`, `yamux-session.plugin.bin`" + `: a whole session with yamux; ` + "`yamux-session.json`" + ` has its frames.
 `

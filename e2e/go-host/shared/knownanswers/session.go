@@ -75,6 +75,10 @@ func playSession(kind crate) (session, error) {
 	child := exec.Command(os.Args[0], knownAnswersCommand, "-child", sessionPluginMode, "-name", string(kind))
 	child.ExtraFiles = []*os.File{pluginFile}
 	child.Stderr = &diagnostics
+	hold, err := child.StdinPipe()
+	if err != nil {
+		return session{}, err
+	}
 	if err := child.Start(); err != nil {
 		return session{}, err
 	}
@@ -89,6 +93,7 @@ func playSession(kind crate) (session, error) {
 	if err := useEverything(recorded, sessionKinds[kind]); err != nil {
 		return session{}, fmt.Errorf("%w\n%s", err, &diagnostics)
 	}
+	hold.Close()
 	if err := child.Wait(); err != nil {
 		return session{}, fmt.Errorf("%w\n%s", err, &diagnostics)
 	}
@@ -136,7 +141,9 @@ func servePluginSide(kind crate) error {
 		DoneCh:  make(chan struct{}),
 	}
 	server.ServeConn(conn)
-	return nil
+	// The connection must outlive the host's last frame.
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // untilQuitReply drops what the plugin sends after its last answer: how much of it arrives before the host closes
