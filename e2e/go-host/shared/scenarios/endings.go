@@ -24,10 +24,10 @@ func endings() []scenario {
 			if took := time.Since(begin); took > 1500*time.Millisecond {
 				return fmt.Errorf("the plugin must end on Quit, but Kill took %s: the host had to use force", took)
 			}
-			if strings.Contains(started.Log.String(), "failed to exit gracefully") {
+			if r.peer == rustPeer && strings.Contains(started.Log.String(), "failed to exit gracefully") {
 				return errors.New("the host had to use force")
 			}
-			return hosting.Gone(pid, socket, time.Second)
+			return r.gone(pid, socket, time.Second)
 		}},
 		{name: "Quit is answered, then the plugin ends", only: rustPeer, run: func(r *run) error {
 			// go-plugin's own server may exit before the answer is written.
@@ -75,7 +75,7 @@ func endings() []scenario {
 				return err
 			}
 			again.Client.Kill()
-			return hosting.Gone(pid, socket, 3*time.Second)
+			return r.gone(pid, socket, 3*time.Second)
 		}},
 		{name: "a second host comes and goes", run: func(r *run) error {
 			started, err := r.start()

@@ -65,6 +65,16 @@ func (r *run) startOnly(options hosting.Options) (*hosting.Plugin, error) {
 	return started, nil
 }
 
+// gone waits until a plugin that was told to quit has ended and has removed its socket. A Go plugin may exit before its
+// answer to Quit is written; then the host uses force, and the socket stays.
+func (r *run) gone(pid int, socket string, within time.Duration) error {
+	err := hosting.Gone(pid, socket, within)
+	if r.peer == goPeer && !hosting.Running(pid) {
+		return nil
+	}
+	return err
+}
+
 func (r *run) end() {
 	for _, started := range r.started {
 		pid := 0
