@@ -41,8 +41,16 @@ impl HclogLayer {
     /// `debug`. With `trace` the runtime also logs every frame, at debug.
     #[must_use]
     pub fn from_env() -> Self {
-        let level = std::env::var(ENV_LOG_LEVEL).unwrap_or_default();
-        Self::new(level.trim().parse().unwrap_or(LevelFilter::INFO))
+        let level = std::env::var(ENV_LOG_LEVEL).ok();
+        Self::new(
+            match level.and_then(|level| hclog::Level::from_name(&level)) {
+                Some(hclog::Level::Trace) => LevelFilter::TRACE,
+                Some(hclog::Level::Debug) => LevelFilter::DEBUG,
+                Some(hclog::Level::Info) | None => LevelFilter::INFO,
+                Some(hclog::Level::Warn) => LevelFilter::WARN,
+                Some(hclog::Level::Error) => LevelFilter::ERROR,
+            },
+        )
     }
 }
 

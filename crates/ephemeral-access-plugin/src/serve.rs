@@ -37,11 +37,26 @@ pub fn serve(requester: impl AccessRequester) -> ExitCode {
     Server::new(requester).serve()
 }
 
+/// Runs an async plugin, as [`serve`] runs another.
+#[cfg(feature = "tokio")]
+#[must_use = "return it from main, so that the process ends with this status"]
+pub fn serve_async(requester: impl crate::AsyncAccessRequester) -> ExitCode {
+    match Server::new_async(requester) {
+        Ok(server) => server.serve(),
+        Err(error) => {
+            say(&format!("error: cannot start the Tokio runtime: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// [`serve`] with other limits than the default ones.
 #[derive(Debug)]
 pub struct Server {
     service: Service,
     limits: Limits,
+    #[cfg(feature = "tokio")]
+    async_deadline: Option<crate::asynchronous::Deadline>,
 }
 
 impl Server {
@@ -51,7 +66,24 @@ impl Server {
         Self {
             service: service(Arc::new(requester)),
             limits: Limits::default(),
+            #[cfg(feature = "tokio")]
+            async_deadline: None,
         }
+    }
+
+    /// A server for this async plugin.
+    ///
+    /// # Errors
+    ///
+    /// When the Tokio runtime cannot be started.
+    #[cfg(feature = "tokio")]
+    pub fn new_async(requester: impl crate::AsyncAccessRequester) -> io::Result<Self> {
+        let deadline = crate::asynchronous::Deadline::default();
+        let requester = crate::asynchronous::Blocking::new(requester, Arc::clone(&deadline))?;
+        Ok(Self {
+            async_deadline: Some(deadline),
+            ..Self::new(requester)
+        })
     }
 
     /// How long a call may take before the controller gets an error instead of its answer; default
@@ -101,6 +133,11 @@ impl Server {
     }
 
     fn plugin(self) -> Plugin {
+        #[cfg(feature = "tokio")]
+        if let Some(deadline) = &self.async_deadline {
+            let millis = u64::try_from(self.limits.call_deadline.as_millis()).unwrap_or(u64::MAX);
+            deadline.store(millis, std::sync::atomic::Ordering::Relaxed);
+        }
         Plugin::new(handshake())
             .service(KEY, self.service)
             .limits(self.limits)

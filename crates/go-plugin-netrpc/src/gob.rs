@@ -47,10 +47,21 @@ pub enum GobError {
     NoLength,
 }
 
+/// Who writes the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// Whoever has connected to a plugin.
+    Anybody,
+    /// A plugin, to the host that runs its code. It needs no limits but that of the message: its
+    /// replies have interface values of any length in them.
+    Plugin,
+}
+
 /// Cuts a byte stream into values.
 #[derive(Debug)]
 pub(crate) struct Values {
     limit: usize,
+    sender: Sender,
     buffer: Vec<u8>,
     /// Bytes of an oversized message that are still to be dropped.
     skip: usize,
@@ -63,9 +74,10 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, sender: Sender) -> Self {
         Self {
             limit,
+            sender,
             buffer: Vec::new(),
             skip: 0,
             decoder: Decoder::new(),
@@ -176,7 +188,8 @@ impl Values {
         let defines = !continued && first & 1 == 1;
         let is_interface = first == INTERFACE_ID << 1;
         let may_define = defines || self.interfaces || is_interface || continued;
-        if may_define && body.len() > NIL_INTERFACE {
+        let trusted = self.sender == Sender::Plugin;
+        if may_define && !trusted && body.len() > NIL_INTERFACE {
             self.definitions = self.definitions.saturating_add(body.len());
             if self.definitions > MAX_DEFINITIONS {
                 return Err(GobError::TooManyTypes);

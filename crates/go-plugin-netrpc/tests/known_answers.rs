@@ -22,11 +22,11 @@ use std::thread;
 use std::time::Duration;
 
 use go_plugin_netrpc::hclog::LogLine;
-use go_plugin_netrpc::yamux::{Flags, Header, Kind};
+use go_plugin_netrpc::yamux::{Flags, Header, Kind, Piece, Splitter};
 use go_plugin_netrpc::{Handshake, HandshakeLine, Plugin, Reply, Service};
 use gobwire::{Describer, Encode, ValueEncoder};
 use serde_json::Value as Json;
-use support::{Peer, decode, frames, stream_data};
+use support::{Frame, Peer, decode};
 
 fn file(name: &str) -> Vec<u8> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/known-answers");
@@ -99,6 +99,34 @@ fn header(frame: &Json) -> Header {
         stream_id: number("stream"),
         length: number("length"),
     }
+}
+
+/// The frames of one side of a session.
+fn frames(wire: &[u8]) -> Vec<Frame> {
+    let mut splitter = Splitter::default();
+    let mut input = wire;
+    let mut frames: Vec<Frame> = Vec::new();
+    while let Some(piece) = splitter.next(&mut input).unwrap() {
+        match piece {
+            Piece::Header(header) => frames.push(Frame {
+                header,
+                payload: Vec::new(),
+            }),
+            Piece::Payload(bytes) => frames.last_mut().unwrap().payload.extend_from_slice(bytes),
+        }
+    }
+    frames
+}
+
+/// The data of one stream among frames.
+fn stream_data(frames: &[Frame], stream_id: u32) -> Vec<u8> {
+    let of_stream =
+        |frame: &&Frame| frame.header.kind == Kind::Data && frame.header.stream_id == stream_id;
+    frames
+        .iter()
+        .filter(of_stream)
+        .flat_map(|frame| frame.payload.clone())
+        .collect()
 }
 
 #[test]

@@ -8,4 +8,7 @@ mod meta;
 mod request;
 mod values;
 
+#[cfg(test)]
+mod known_answers;
+
 pub(crate) use self::calls::{Arguments, GrantReply, InitReply, RevokeReply};

@@ -174,13 +174,19 @@ impl Decode for ErrorValue {
     }
 }
 
-/// Go's zero time is no time. Neither is one beyond the years that a Kubernetes time can have.
+/// Go's zero time is no time. A time beyond the years that `Time` has becomes the nearest that it
+/// has: 9999-12-31T23:59:59Z, which people write for "never", is one of them.
 pub(super) fn from_go_time(time: GoTime) -> Option<Time> {
     if time == GoTime::default() {
         return None;
     }
-    let seconds = time.sec.checked_sub(UNIX_TO_INTERNAL)?;
-    Timestamp::new(seconds, time.nsec).ok().map(Time)
+    let seconds = time.sec.saturating_sub(UNIX_TO_INTERNAL);
+    let nearest = if seconds < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
+    Some(Time(Timestamp::new(seconds, time.nsec).unwrap_or(nearest)))
 }
 
 pub(super) fn to_go_time(time: Option<&Time>) -> GoTime {
@@ -207,17 +213,17 @@ mod tests {
     }
 
     #[test]
-    fn extreme_times_are_no_times() {
-        for sec in [i64::MIN, i64::MAX] {
-            assert_eq!(
-                from_go_time(GoTime {
-                    sec,
-                    nsec: i32::MIN,
-                    zone: Zone::Utc
-                }),
-                None
-            );
-        }
+    fn extreme_times_are_the_nearest_that_there_are() {
+        let time = |sec| {
+            from_go_time(GoTime {
+                sec,
+                nsec: i32::MIN,
+                zone: Zone::Utc,
+            })
+        };
+        assert_eq!(time(i64::MIN), Some(Time(Timestamp::MIN)));
+        assert_eq!(time(i64::MAX), Some(Time(Timestamp::MAX)));
+        assert_eq!(from_go_time(GoTime::default()), None);
     }
 
     #[test]

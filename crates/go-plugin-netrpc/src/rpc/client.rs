@@ -9,7 +9,7 @@ use gobwire::{Decode, Decoder, Encode, Encoder};
 use thiserror::Error;
 
 use super::header::{Request, Response};
-use crate::gob::{GobError, Values};
+use crate::gob::{GobError, Sender, Values};
 use crate::yamux::{Receiver, Refused, Stream, StreamError};
 
 /// Calls the methods that a plugin serves on one stream. Cloning gives another handle.
@@ -98,7 +98,7 @@ impl RpcClient {
     pub(crate) fn new(stream: &Stream, limit: usize) -> (Self, Responses) {
         let pending = Arc::<Mutex<Pending>>::default();
         let responses = Responses {
-            values: Values::new(limit),
+            values: Values::new(limit, Sender::Plugin),
             header: None,
             pending: Arc::clone(&pending),
         };

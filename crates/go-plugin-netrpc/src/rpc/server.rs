@@ -8,7 +8,7 @@ use super::header::Request;
 use super::pool::Pool;
 use super::reply::{Call, Replies, Waiting};
 use super::service::{Prepared, Service};
-use crate::gob::{GobError, Values};
+use crate::gob::{GobError, Sender, Values};
 use crate::yamux::{Receiver, Refused, Stream};
 
 /// Serves the calls of one stream.
@@ -29,7 +29,7 @@ impl ServerConnection {
     pub(crate) fn new(stream: Stream, service: Arc<Service>, pool: Pool, limit: usize) -> Self {
         let replies = Arc::new(Replies::new(stream));
         Self {
-            values: Values::new(limit),
+            values: Values::new(limit, Sender::Anybody),
             calls: Calls {
                 service,
                 replies,

@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use go_plugin_netrpc::yamux::{Flags, Header, Kind, Piece, Splitter};
+use go_plugin_netrpc::yamux::{Flags, Header, Kind};
 use gobwire::{Decoder, Dynamic, Progress, Value, read_message};
 
 /// How long a plugin may take over anything here.
@@ -129,32 +129,4 @@ pub(crate) fn decode(mut data: &[u8]) -> Vec<Value> {
         }
     }
     values
-}
-
-/// The frames of one side of a session.
-pub(crate) fn frames(wire: &[u8]) -> Vec<Frame> {
-    let mut splitter = Splitter::default();
-    let mut input = wire;
-    let mut frames: Vec<Frame> = Vec::new();
-    while let Some(piece) = splitter.next(&mut input).unwrap() {
-        match piece {
-            Piece::Header(header) => frames.push(Frame {
-                header,
-                payload: Vec::new(),
-            }),
-            Piece::Payload(bytes) => frames.last_mut().unwrap().payload.extend_from_slice(bytes),
-        }
-    }
-    frames
-}
-
-/// The data of one stream among frames.
-pub(crate) fn stream_data(frames: &[Frame], stream_id: u32) -> Vec<u8> {
-    let of_stream =
-        |frame: &&Frame| frame.header.kind == Kind::Data && frame.header.stream_id == stream_id;
-    frames
-        .iter()
-        .filter(of_stream)
-        .flat_map(|frame| frame.payload.clone())
-        .collect()
 }
