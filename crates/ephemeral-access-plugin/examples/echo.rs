@@ -14,11 +14,7 @@
 //! With `TEST_INIT_ERROR` in its environment, `init` fails with its value. `TEST_DEADLINE_MS`
 //! sets the deadline of a call.
 
-#![expect(
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "this plugin misbehaves on request"
-)]
+#![expect(clippy::panic, clippy::print_stdout, reason = "this plugin misbehaves on request")]
 
 use std::env;
 use std::process::ExitCode;
@@ -93,12 +89,7 @@ fn log() {
     tracing::debug!(number = 1, "debug");
     tracing::info!(text = "line\nbreak \u{0} \"quotes\"", "info");
     tracing::warn!(infinite = f64::INFINITY, big = u64::MAX, "warn");
-    tracing::error!(
-        "@level" = 1,
-        "@timestamp" = true,
-        timestamp = "never",
-        "error"
-    );
+    tracing::error!("@level" = 1, "@timestamp" = true, timestamp = "never", "error");
     tracing::error!("{}", "long ".repeat(100_000));
 }
 
@@ -108,9 +99,7 @@ fn dump(request: &AccessRequest, application: &Application) -> Result<String, Pl
 }
 
 fn main() -> ExitCode {
-    let deadline = env::var("TEST_DEADLINE_MS")
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let deadline = env::var("TEST_DEADLINE_MS").ok().and_then(|text| text.parse().ok());
     let mut server = Server::new(Echo);
     if let Some(deadline) = deadline {
         server = server.call_deadline(Duration::from_millis(deadline));

@@ -55,11 +55,7 @@ impl<R: AsyncAccessRequester> Blocking<R> {
             .thread_name("plugin-tokio")
             .enable_all()
             .build()?;
-        Ok(Self {
-            requester,
-            runtime: Some(runtime),
-            deadline,
-        })
+        Ok(Self { requester, runtime: Some(runtime), deadline })
     }
 
     fn run<T>(
@@ -85,10 +81,7 @@ impl<R: AsyncAccessRequester> AccessRequester for Blocking<R> {
         request: &AccessRequest,
         application: &Application,
     ) -> Result<GrantResponse, PluginError> {
-        self.run(
-            "Plugin.GrantAccess",
-            self.requester.grant_access(request, application),
-        )
+        self.run("Plugin.GrantAccess", self.requester.grant_access(request, application))
     }
 
     fn revoke_access(
@@ -96,10 +89,7 @@ impl<R: AsyncAccessRequester> AccessRequester for Blocking<R> {
         request: &AccessRequest,
         application: &Application,
     ) -> Result<RevokeResponse, PluginError> {
-        self.run(
-            "Plugin.RevokeAccess",
-            self.requester.revoke_access(request, application),
-        )
+        self.run("Plugin.RevokeAccess", self.requester.revoke_access(request, application))
     }
 }
 

@@ -109,16 +109,10 @@ impl Host {
     pub fn in_process_server(server: Server) -> Result<Self, HostError> {
         let (here, there) = UnixStream::pair().map_err(ConnectionError::from)?;
         let serving = thread::Builder::new().name("plugin".to_owned());
-        serving
-            .spawn(move || server.serve_connection(there))
-            .map_err(ConnectionError::from)?;
+        serving.spawn(move || server.serve_connection(there)).map_err(ConnectionError::from)?;
         let connection = Connection::new(here, Limits::default())?;
         let client = connection.dispense(KEY)?;
-        Ok(Self {
-            plugin: Plugin::Here(connection),
-            client,
-            call_limit: CALL_LIMIT,
-        })
+        Ok(Self { plugin: Plugin::Here(connection), client, call_limit: CALL_LIMIT })
     }
 
     /// How long the plugin may take over an answer; default 60 s.
@@ -135,9 +129,7 @@ impl Host {
     /// [`HostError`]; the controller would end.
     pub fn init(&self) -> Result<(), HostError> {
         let argument: Option<Interface> = None;
-        Ok(self
-            .call::<_, InitReply>("Plugin.Init", &argument)?
-            .into_result()?)
+        Ok(self.call::<_, InitReply>("Plugin.Init", &argument)?.into_result()?)
     }
 
     /// Calls [`AccessRequester::grant_access`].
@@ -151,9 +143,7 @@ impl Host {
         application: &Application,
     ) -> Result<GrantResponse, HostError> {
         let arguments = Arguments::new(request, application);
-        Ok(self
-            .call::<_, GrantReply>("Plugin.GrantAccess", &arguments)?
-            .into_result()?)
+        Ok(self.call::<_, GrantReply>("Plugin.GrantAccess", &arguments)?.into_result()?)
     }
 
     /// Calls [`AccessRequester::revoke_access`].
@@ -167,9 +157,7 @@ impl Host {
         application: &Application,
     ) -> Result<RevokeResponse, HostError> {
         let arguments = Arguments::new(request, application);
-        Ok(self
-            .call::<_, RevokeReply>("Plugin.RevokeAccess", &arguments)?
-            .into_result()?)
+        Ok(self.call::<_, RevokeReply>("Plugin.RevokeAccess", &arguments)?.into_result()?)
     }
 
     /// Asks whether the plugin is there.
@@ -202,11 +190,7 @@ impl Host {
 
     fn process(process: PluginProcess) -> Result<Self, HostError> {
         let client = process.connection().dispense(KEY)?;
-        Ok(Self {
-            plugin: Plugin::Process(process),
-            client,
-            call_limit: CALL_LIMIT,
-        })
+        Ok(Self { plugin: Plugin::Process(process), client, call_limit: CALL_LIMIT })
     }
 
     fn connection(&self) -> &Connection {

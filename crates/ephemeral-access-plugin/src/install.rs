@@ -53,18 +53,11 @@ pub(crate) fn install() -> Result<PathBuf, InstallError> {
 /// one, never to a part; and so that it works when the old one is running or read-only.
 fn copy(source: &Path, directory: &Path) -> Result<PathBuf, InstallError> {
     let name = source.file_name();
-    let name = name.ok_or_else(|| InstallError::NoName {
-        path: source.to_owned(),
-    })?;
-    let unreadable = |error| InstallError::Source {
-        path: source.to_owned(),
-        source: error,
-    };
+    let name = name.ok_or_else(|| InstallError::NoName { path: source.to_owned() })?;
+    let unreadable = |error| InstallError::Source { path: source.to_owned(), source: error };
     let mut from = File::open(source).map_err(unreadable)?;
     if !from.metadata().map_err(unreadable)?.is_file() {
-        return Err(InstallError::NoName {
-            path: source.to_owned(),
-        });
+        return Err(InstallError::NoName { path: source.to_owned() });
     }
     let target = directory.join(name);
     let mut hidden = OsString::from(".");
@@ -75,10 +68,7 @@ fn copy(source: &Path, directory: &Path) -> Result<PathBuf, InstallError> {
     written.map_err(|source| {
         // It may not be there.
         let _ = fs::remove_file(&temporary);
-        InstallError::Target {
-            path: target.clone(),
-            source,
-        }
+        InstallError::Target { path: target.clone(), source }
     })?;
     Ok(target)
 }
@@ -90,11 +80,7 @@ fn write(from: &mut File, directory: &Path, temporary: &Path, target: &Path) -> 
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut to = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(temporary)?;
+    let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
     io::copy(from, &mut to)?;
     to.set_permissions(Permissions::from_mode(MODE))?;
     to.sync_all()?;

@@ -42,15 +42,13 @@ impl HclogLayer {
     #[must_use]
     pub fn from_env() -> Self {
         let level = std::env::var(ENV_LOG_LEVEL).ok();
-        Self::new(
-            match level.and_then(|level| hclog::Level::from_name(&level)) {
-                Some(hclog::Level::Trace) => LevelFilter::TRACE,
-                Some(hclog::Level::Debug) => LevelFilter::DEBUG,
-                Some(hclog::Level::Info) | None => LevelFilter::INFO,
-                Some(hclog::Level::Warn) => LevelFilter::WARN,
-                Some(hclog::Level::Error) => LevelFilter::ERROR,
-            },
-        )
+        Self::new(match level.and_then(|level| hclog::Level::from_name(&level)) {
+            Some(hclog::Level::Trace) => LevelFilter::TRACE,
+            Some(hclog::Level::Debug) => LevelFilter::DEBUG,
+            Some(hclog::Level::Info) | None => LevelFilter::INFO,
+            Some(hclog::Level::Warn) => LevelFilter::WARN,
+            Some(hclog::Level::Error) => LevelFilter::ERROR,
+        })
     }
 }
 
@@ -103,10 +101,7 @@ where
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(of_span) = span.extensions().get::<Fields>() {
                 for (key, value) in &of_span.values {
-                    fields
-                        .values
-                        .entry(key.clone())
-                        .or_insert_with(|| value.clone());
+                    fields.values.entry(key.clone()).or_insert_with(|| value.clone());
                 }
             }
         }
@@ -177,16 +172,10 @@ impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no infinities, and hosts see them as numbers nowhere.
         let number = serde_json::Number::from_f64(value);
-        self.insert(
-            field,
-            number.map_or_else(|| Value::from(value.to_string()), Value::Number),
-        );
+        self.insert(field, number.map_or_else(|| Value::from(value.to_string()), Value::Number));
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.insert(
-            field,
-            Value::from(crate::PluginError::from_error(value).message()),
-        );
+        self.insert(field, Value::from(crate::PluginError::from_error(value).message()));
     }
 }

@@ -112,44 +112,29 @@ pub struct PluginError {
 impl GrantResponse {
     /// The user gets the role.
     pub fn granted(message: impl Into<String>) -> Self {
-        Self {
-            status: GrantStatus::Granted,
-            message: message.into(),
-        }
+        Self { status: GrantStatus::Granted, message: message.into() }
     }
 
     /// Not yet; the controller will ask again.
     pub fn pending(message: impl Into<String>) -> Self {
-        Self {
-            status: GrantStatus::Pending,
-            message: message.into(),
-        }
+        Self { status: GrantStatus::Pending, message: message.into() }
     }
 
     /// No, for ever.
     pub fn denied(message: impl Into<String>) -> Self {
-        Self {
-            status: GrantStatus::Denied,
-            message: message.into(),
-        }
+        Self { status: GrantStatus::Denied, message: message.into() }
     }
 }
 
 impl RevokeResponse {
     /// It is done.
     pub fn revoked(message: impl Into<String>) -> Self {
-        Self {
-            status: RevokeStatus::Revoked,
-            message: message.into(),
-        }
+        Self { status: RevokeStatus::Revoked, message: message.into() }
     }
 
     /// It is under way. **The controller takes the access away all the same.**
     pub fn pending(message: impl Into<String>) -> Self {
-        Self {
-            status: RevokeStatus::Pending,
-            message: message.into(),
-        }
+        Self { status: RevokeStatus::Pending, message: message.into() }
     }
 }
 
@@ -185,9 +170,7 @@ impl RevokeStatus {
     /// The status of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Revoked, Self::Pending]
-            .into_iter()
-            .find(|status| status.as_str() == name)
+        [Self::Revoked, Self::Pending].into_iter().find(|status| status.as_str() == name)
     }
 }
 
@@ -206,9 +189,7 @@ impl fmt::Display for RevokeStatus {
 impl PluginError {
     /// A failure with this message.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-        }
+        Self { message: message.into() }
     }
 
     /// The failure of another error, with all that caused it.

@@ -80,10 +80,7 @@ impl Server {
     pub fn new_async(requester: impl crate::AsyncAccessRequester) -> io::Result<Self> {
         let deadline = crate::asynchronous::Deadline::default();
         let requester = crate::asynchronous::Blocking::new(requester, Arc::clone(&deadline))?;
-        Ok(Self {
-            async_deadline: Some(deadline),
-            ..Self::new(requester)
-        })
+        Ok(Self { async_deadline: Some(deadline), ..Self::new(requester) })
     }
 
     /// How long a call may take before the controller gets an error instead of its answer; default
@@ -108,11 +105,7 @@ impl Server {
     #[must_use = "return it from main, so that the process ends with this status"]
     pub fn serve(self) -> ExitCode {
         let started_by_host = env::var_os(handshake().cookie_key).is_some();
-        if !started_by_host
-            && env::args_os()
-                .nth(1)
-                .is_some_and(|argument| argument == INSTALL)
-        {
+        if !started_by_host && env::args_os().nth(1).is_some_and(|argument| argument == INSTALL) {
             return report_installation();
         }
         logger::install();
@@ -138,9 +131,7 @@ impl Server {
             let millis = u64::try_from(self.limits.call_deadline.as_millis()).unwrap_or(u64::MAX);
             deadline.store(millis, std::sync::atomic::Ordering::Relaxed);
         }
-        Plugin::new(handshake())
-            .service(KEY, self.service)
-            .limits(self.limits)
+        Plugin::new(handshake()).service(KEY, self.service).limits(self.limits)
     }
 }
 
@@ -157,9 +148,7 @@ pub(crate) fn handshake() -> Handshake {
 fn service<R: AccessRequester>(requester: Arc<R>) -> Service {
     let (init, grant, revoke) = (Arc::clone(&requester), Arc::clone(&requester), requester);
     Service::new()
-        .method_without_argument("Plugin.Init", move || {
-            Ok(InitReply::from_result(init.init()))
-        })
+        .method_without_argument("Plugin.Init", move || Ok(InitReply::from_result(init.init())))
         .method("Plugin.GrantAccess", move |arguments: Arguments| {
             let response = arguments
                 .into_parts()
@@ -189,13 +178,11 @@ fn report_installation() -> ExitCode {
 
 fn report_failure(error: &ServeError) -> ExitCode {
     if matches!(error, ServeError::NoHost { .. }) {
-        say(
-            "This program is a plugin of the Argo CD EphemeralAccess controller, which starts it \
+        say("This program is a plugin of the Argo CD EphemeralAccess controller, which starts it \
              from the path in\nEPHEMERAL_PLUGIN_PATH. It does nothing by itself.\n\
              hint: to try it without a cluster, run `eaplugin call ./PLUGIN REQUEST.yaml`\n\
              hint: to copy it into a volume, as the entry point of its image does, run it with the \
-             argument `install`",
-        );
+             argument `install`");
     } else {
         say(&format!("error: {}", PluginError::from_error(error)));
     }

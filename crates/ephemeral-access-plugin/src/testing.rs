@@ -108,10 +108,7 @@ impl Request {
     pub fn load(path: impl AsRef<Path>) -> Result<Self, RequestError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path);
-        let text = text.map_err(|source| RequestError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = text.map_err(|source| RequestError::Read { path: path.to_owned(), source })?;
         Self::parse(&text)
     }
 
@@ -129,17 +126,11 @@ impl Request {
             if document.is_null() {
                 continue;
             }
-            match document
-                .get("kind")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-            {
+            match document.get("kind").and_then(Value::as_str).unwrap_or_default() {
                 "AccessRequest" => requests.push(manifest("AccessRequest", document)?),
                 "Application" => applications.push(manifest("Application", document)?),
                 other => {
-                    return Err(RequestError::UnknownKind {
-                        actual: other.to_owned(),
-                    });
+                    return Err(RequestError::UnknownKind { actual: other.to_owned() });
                 }
             }
         }
@@ -164,8 +155,6 @@ fn only<T>(kind: &'static str, mut found: Vec<T>) -> Result<T, RequestError> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
     use crate::RequestState;
 
@@ -196,10 +185,7 @@ operation: {ignored: too}
     fn manifests_are_a_request() {
         let request = Request::parse(YAML).unwrap();
         assert_eq!(request.access_request.spec.duration.to_string(), "4h0m0s");
-        assert_eq!(
-            request.access_request.status.request_state,
-            Some(RequestState::Granted)
-        );
+        assert_eq!(request.access_request.status.request_state, Some(RequestState::Granted));
         assert_eq!(request.application.annotation("ticket"), Some("CHG-1"));
         assert_eq!(request.application.spec.project, "payments");
     }
@@ -213,17 +199,11 @@ operation: {ignored: too}
     #[test]
     fn what_is_missing_or_wrong_is_named() {
         let reason = |text: &str| Request::parse(text).unwrap_err().to_string();
-        assert_eq!(
-            reason("kind: Application"),
-            "request must have one AccessRequest, got 0"
-        );
+        assert_eq!(reason("kind: Application"), "request must have one AccessRequest, got 0");
         let pod = "request must have an AccessRequest and an Application, got `kind` \"Pod\"";
         assert_eq!(reason("kind: Pod"), pod);
         let wrong = "kind: AccessRequest\nspec: {duration: 4 hours}";
-        assert_eq!(
-            reason(wrong),
-            "AccessRequest has a field that cannot be read"
-        );
+        assert_eq!(reason(wrong), "AccessRequest has a field that cannot be read");
         assert_eq!(reason("a: [1"), "request must be YAML or JSON");
     }
 }

@@ -284,9 +284,7 @@ impl GoDuration {
     /// The duration as the standard library has it; none for a negative one.
     #[must_use]
     pub fn to_std(self) -> Option<std::time::Duration> {
-        u64::try_from(self.0)
-            .ok()
-            .map(std::time::Duration::from_nanos)
+        u64::try_from(self.0).ok().map(std::time::Duration::from_nanos)
     }
 }
 
@@ -337,9 +335,7 @@ impl FromStr for GoDuration {
 
     /// As Go's `time.ParseDuration`: numbers with units, such as `1h30m` or `1.5h`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || DurationError {
-            text: text.chars().take(100).collect(),
-        };
+        let error = || DurationError { text: text.chars().take(100).collect() };
         let (negative, mut rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -369,18 +365,13 @@ impl Serialize for GoDuration {
 
 impl<'de> Deserialize<'de> for GoDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
 /// One number with its unit off the front of `text`, in nanoseconds.
 fn duration_part(text: &str) -> Option<(i128, &str)> {
-    let digits = |text: &str| {
-        text.find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len())
-    };
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (whole, rest) = text.split_at_checked(digits(text))?;
     let (fraction, rest) = match rest.strip_prefix('.') {
         Some(rest) => rest.split_at_checked(digits(rest))?,
@@ -389,9 +380,7 @@ fn duration_part(text: &str) -> Option<(i128, &str)> {
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
-    let unit_len = rest
-        .find(|c: char| c.is_ascii_digit() || c == '.')
-        .unwrap_or(rest.len());
+    let unit_len = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
     let (name, rest) = rest.split_at_checked(unit_len)?;
     let unit: i128 = match name {
         "ns" => 1,
@@ -403,20 +392,14 @@ fn duration_part(text: &str) -> Option<(i128, &str)> {
         _ => return None,
     };
     let number = |digits: &str| {
-        if digits.is_empty() {
-            Some(0)
-        } else {
-            digits.parse().ok()
-        }
+        if digits.is_empty() { Some(0) } else { digits.parse().ok() }
     };
     // Digits beyond a thousandth of the smallest share of an hour do not matter.
     let fraction = fraction.get(..fraction.len().min(18))?;
     let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     let whole: i128 = number(whole)?;
     let fraction: i128 = number(fraction)?;
-    let nanos = whole
-        .checked_mul(unit)?
-        .checked_add(fraction * unit / scale)?;
+    let nanos = whole.checked_mul(unit)?.checked_add(fraction * unit / scale)?;
     Some((nanos, rest))
 }
 
@@ -505,25 +488,14 @@ mod tests {
         assert_eq!(read("-1m0s"), Some(-60_000_000_000));
         assert_eq!(read("+3us"), Some(3_000));
         assert_eq!(read("-2562047h47m16.854775808s"), Some(i64::MIN));
-        for text in [
-            "", "-", "3", "s", ".s", "1x", "1h-2m", "9999999h", "1e3s", "４h",
-        ] {
+        for text in ["", "-", "3", "s", ".s", "1x", "1h-2m", "9999999h", "1e3s", "４h"] {
             assert_eq!(read(text), None, "{text}");
         }
     }
 
     #[test]
     fn every_duration_survives_the_round_trip() {
-        for nanos in [
-            1,
-            999,
-            1_001,
-            59_999_999_999,
-            3_599_999_999_999,
-            i64::MAX,
-            i64::MIN,
-            -1,
-        ] {
+        for nanos in [1, 999, 1_001, 59_999_999_999, 3_599_999_999_999, i64::MAX, i64::MIN, -1] {
             assert_eq!(GoDuration(nanos).to_string().parse(), Ok(GoDuration(nanos)));
         }
     }

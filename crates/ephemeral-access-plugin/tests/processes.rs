@@ -1,11 +1,7 @@
 //! The test plugin as a process, with hosts and peers that behave badly. After each, it serves the
 //! next call, or has ended and said why.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../../go-plugin-netrpc/tests/support/mod.rs"]
@@ -63,12 +59,7 @@ struct Header {
 }
 
 fn header(encoder: &mut Encoder, method: &str, seq: u64) -> Vec<u8> {
-    encoder
-        .encode(&Header {
-            service_method: method.to_owned(),
-            seq,
-        })
-        .unwrap()
+    encoder.encode(&Header { service_method: method.to_owned(), seq }).unwrap()
 }
 
 /// Opens a session and a stream to the plugin's service.
@@ -79,9 +70,7 @@ fn dispensed(plugin: &Plugin) -> (Peer, u32) {
     let mut call = header(&mut encoder, "Dispenser.Dispense", 1);
     call.extend(encoder.encode("ephemeralaccess").unwrap());
     peer.data(control, &call);
-    let Some(Value::Uint(id)) = peer.values(control, 2).pop() else {
-        panic!("no id")
-    };
+    let Some(Value::Uint(id)) = peer.values(control, 2).pop() else { panic!("no id") };
     let stream = peer.open();
     peer.data(stream, &u32::try_from(id).unwrap().to_le_bytes());
     loop {
@@ -96,10 +85,7 @@ fn dispensed(plugin: &Plugin) -> (Peer, u32) {
 fn started_by_hand_it_explains_itself() {
     let (status, text) = run(Command::new(echo()).env_remove("EPHEMERAL_ACCESS_PLUGIN"));
     assert_eq!(status.code(), Some(1));
-    assert!(
-        text.contains("plugin of the Argo CD EphemeralAccess controller"),
-        "{text}"
-    );
+    assert!(text.contains("plugin of the Argo CD EphemeralAccess controller"), "{text}");
     assert!(text.contains("hint: "), "{text}");
 }
 
@@ -112,9 +98,7 @@ fn a_wrong_cookie_is_no_host() {
 #[test]
 fn a_host_that_wants_tls_is_refused() {
     let mut command = Command::new(echo());
-    command
-        .env("EPHEMERAL_ACCESS_PLUGIN", "ephemeralaccess")
-        .env("PLUGIN_CLIENT_CERT", "x");
+    command.env("EPHEMERAL_ACCESS_PLUGIN", "ephemeralaccess").env("PLUGIN_CLIENT_CERT", "x");
     let (status, text) = run(&mut command);
     assert_eq!(status.code(), Some(1));
     assert!(text.contains("mTLS"), "{text}");
@@ -123,18 +107,12 @@ fn a_host_that_wants_tls_is_refused() {
 #[test]
 fn a_socket_directory_that_cannot_be_used_is_named() {
     let deep = "d".repeat(120);
-    for (directory, reason) in [
-        ("/nonexistent", "/nonexistent"),
-        (&deep, "at most 107 bytes"),
-    ] {
+    for (directory, reason) in [("/nonexistent", "/nonexistent"), (&deep, "at most 107 bytes")] {
         let mut command = Command::new(echo());
         command.env("EPHEMERAL_ACCESS_PLUGIN", "ephemeralaccess");
         let (status, text) = run(command.env("PLUGIN_UNIX_SOCKET_DIR", directory));
         assert_eq!(status.code(), Some(1));
-        assert!(
-            text.contains(reason) && text.contains("PLUGIN_UNIX_SOCKET_DIR"),
-            "{text}"
-        );
+        assert!(text.contains(reason) && text.contains("PLUGIN_UNIX_SOCKET_DIR"), "{text}");
     }
 }
 
@@ -142,9 +120,7 @@ fn a_socket_directory_that_cannot_be_used_is_named() {
 fn an_empty_socket_directory_is_unset() {
     let scratch = Scratch::new("empty");
     let mut command = Command::new(echo());
-    command
-        .env("PLUGIN_UNIX_SOCKET_DIR", "")
-        .env("TMPDIR", &scratch.0);
+    command.env("PLUGIN_UNIX_SOCKET_DIR", "").env("TMPDIR", &scratch.0);
     let host = Host::start_command(command, |_| {}).unwrap();
     assert_eq!(scratch.files().len(), 1);
     assert!(host.quit());
@@ -233,11 +209,9 @@ fn thousands_of_stray_connections_do_not_keep_hosts_out() {
 #[test]
 fn garbage_ends_the_connection_and_nothing_else() {
     let plugin = Plugin::start("garbage", &[]);
-    for garbage in [
-        &b"GET / HTTP/1.1\r\n\r\n"[..],
-        &[0xff; 4096],
-        &[0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-    ] {
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4096], &[0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
+    {
         let mut peer = connect(&plugin);
         // It may be closed before all is written.
         let _ = peer.socket.write_all(garbage);
@@ -274,11 +248,8 @@ fn a_frame_over_the_window_ends_the_session() {
 fn gob_lengths_without_bounds_cost_nothing() {
     let plugin = Plugin::start("lengths", &[]);
     // Four gibibytes; eight bytes of ones; a length of nine bytes, which gob does not have.
-    let lengths: [&[u8]; 3] = [
-        &[0xfb, 1, 0, 0, 0, 0],
-        &[0xf8, 255, 255, 255, 255, 255, 255, 255, 255],
-        &[0xf7, 1],
-    ];
+    let lengths: [&[u8]; 3] =
+        [&[0xfb, 1, 0, 0, 0, 0], &[0xf8, 255, 255, 255, 255, 255, 255, 255, 255], &[0xf7, 1]];
     for length in lengths {
         let (mut peer, stream) = dispensed(&plugin);
         peer.data(stream, length);
@@ -301,18 +272,9 @@ fn an_argument_over_the_limit_is_skipped_and_the_next_call_served() {
     let mut oversized = request("");
     let annotations = oversized.metadata.annotations.get_or_insert_default();
     annotations.insert("large".to_owned(), "x".repeat(65 << 20));
-    let error = host
-        .grant_access(&oversized, &Application::default())
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("must not be over 67108864 bytes"),
-        "{error}"
-    );
-    let response = host
-        .grant_access(&request(""), &Application::default())
-        .unwrap();
+    let error = host.grant_access(&oversized, &Application::default()).unwrap_err();
+    assert!(error.to_string().contains("must not be over 67108864 bytes"), "{error}");
+    let response = host.grant_access(&request(""), &Application::default()).unwrap();
     assert_eq!(response.status, GrantStatus::Granted);
 }
 
@@ -321,17 +283,10 @@ fn bomb(depth: usize) -> Interface {
     let mut ty = Type::Int;
     for level in 0..depth {
         let fields = vec![("A".to_owned(), ty.clone()), ("B".to_owned(), ty)];
-        let structure = StructType {
-            name: format!("S{level}"),
-            fields,
-        };
+        let structure = StructType { name: format!("S{level}"), fields };
         ty = Type::Struct(structure.into());
     }
-    Interface {
-        name: "bomb".to_owned(),
-        ty,
-        value: Value::Struct(vec![None, None]),
-    }
+    Interface { name: "bomb".to_owned(), ty, value: Value::Struct(vec![None, None]) }
 }
 
 #[test]
@@ -355,21 +310,10 @@ fn type_definitions_without_end_are_refused() {
     let mut encoder = Encoder::new();
     peer.data(stream, &header(&mut encoder, "Plugin.GrantAccess", 1));
     for n in 0..50_i64 {
-        let fields = (0..1000)
-            .map(|field| (format!("F{n}x{field}"), Type::Int))
-            .collect();
-        let ty = Type::Struct(
-            StructType {
-                name: format!("T{n}"),
-                fields,
-            }
-            .into(),
-        );
-        let value = Interface {
-            name: "many".to_owned(),
-            ty,
-            value: Value::Struct(vec![None; 1000]),
-        };
+        let fields = (0..1000).map(|field| (format!("F{n}x{field}"), Type::Int)).collect();
+        let ty = Type::Struct(StructType { name: format!("T{n}"), fields }.into());
+        let value =
+            Interface { name: "many".to_owned(), ty, value: Value::Struct(vec![None; 1000]) };
         let bytes = encoder.encode(&Some(value)).unwrap();
         for part in bytes.chunks(60_000) {
             peer.data(stream, part);
@@ -426,10 +370,7 @@ fn a_peer_that_never_reads_loses_its_connection() {
     while sent < 100 && peer.socket.write_all(&pings).is_ok() {
         sent += 1;
     }
-    assert!(
-        sent < 100,
-        "the plugin keeps answers for a peer that does not read"
-    );
+    assert!(sent < 100, "the plugin keeps answers for a peer that does not read");
     plugin.serves_the_next_call();
 }
 
@@ -438,19 +379,13 @@ fn a_panic_is_an_error_of_its_call() {
     let plugin = Plugin::start("panic", &[]);
     let host = plugin.host();
     for _ in 0..3 {
-        let error = host
-            .grant_access(&request("panic"), &Application::default())
-            .unwrap_err();
+        let error = host.grant_access(&request("panic"), &Application::default()).unwrap_err();
         let expected = "plugin panicked in Plugin.GrantAccess: asked to panic";
         assert_eq!(error.to_string(), expected);
-        let error = host
-            .revoke_access(&request("panic"), &Application::default())
-            .unwrap_err();
+        let error = host.revoke_access(&request("panic"), &Application::default()).unwrap_err();
         assert!(matches!(error, HostError::Plugin(_)), "{error}");
     }
-    let response = host
-        .revoke_access(&request(""), &Application::default())
-        .unwrap();
+    let response = host.revoke_access(&request(""), &Application::default()).unwrap();
     assert_eq!(response.status, RevokeStatus::Revoked);
     let log = plugin.log.lock().unwrap();
     assert!(
@@ -466,9 +401,7 @@ fn a_call_that_never_returns_meets_its_deadline() {
     // More of them than threads that serve calls.
     for _ in 0..70 {
         let start = Instant::now();
-        let error = host
-            .grant_access(&request("hang"), &Application::default())
-            .unwrap_err();
+        let error = host.grant_access(&request("hang"), &Application::default()).unwrap_err();
         assert!(error.to_string().contains("did not answer"), "{error}");
         assert!(start.elapsed() < SECOND);
     }
@@ -489,8 +422,7 @@ fn a_slow_call_does_not_hold_up_others() {
         thread::spawn(move || slow.grant_access(&request("sleep:500"), &Application::default()));
     let start = Instant::now();
     for _ in 0..100 {
-        host.grant_access(&request(""), &Application::default())
-            .unwrap();
+        host.grant_access(&request(""), &Application::default()).unwrap();
     }
     assert!(start.elapsed() < Duration::from_millis(450));
     assert!(slow.join().unwrap().is_ok());
@@ -500,16 +432,11 @@ fn a_slow_call_does_not_hold_up_others() {
 fn what_it_prints_is_no_protocol() {
     let plugin = Plugin::start("print", &[]);
     let host = plugin.host();
-    host.grant_access(&request("print:1000000"), &Application::default())
-        .unwrap();
-    host.grant_access(&request(""), &Application::default())
-        .unwrap();
+    host.grant_access(&request("print:1000000"), &Application::default()).unwrap();
+    host.grant_access(&request(""), &Application::default()).unwrap();
     let start = Instant::now();
     while plugin.log.lock().unwrap().matches('x').count() < 1_000_000 {
-        assert!(
-            start.elapsed() < SECOND,
-            "what is printed goes to standard error"
-        );
+        assert!(start.elapsed() < SECOND, "what is printed goes to standard error");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -528,18 +455,12 @@ fn five_megabytes_go_both_ways() {
 #[test]
 fn log_lines_cannot_hurt_a_host() {
     let plugin = Plugin::start("log", &[("EPHEMERAL_LOG_LEVEL", "trace")]);
-    plugin
-        .host()
-        .grant_access(&request("log"), &Application::default())
-        .unwrap();
+    plugin.host().grant_access(&request("log"), &Application::default()).unwrap();
     use Level::{Debug, Error, Info, Warn};
     assert_eq!(logged(&plugin), [Debug, Debug, Info, Warn, Error, Error]);
     for line in plugin.log.lock().unwrap().lines() {
         assert!(line.len() < MAX_LINE);
-        assert!(
-            matches!(LogLine::parse(line), LogLine::Entry(_)),
-            "not a log line: {line}"
-        );
+        assert!(matches!(LogLine::parse(line), LogLine::Entry(_)), "not a log line: {line}");
     }
 }
 
@@ -547,15 +468,8 @@ fn log_lines_cannot_hurt_a_host() {
 fn the_log_level_is_the_controllers() {
     let levels = |level: &str| {
         let plugin = Plugin::start("level", &[("EPHEMERAL_LOG_LEVEL", level)]);
-        plugin
-            .host()
-            .grant_access(&request("log"), &Application::default())
-            .unwrap();
-        logged(&plugin)
-            .into_iter()
-            .map(Level::as_str)
-            .collect::<Vec<_>>()
-            .join(" ")
+        plugin.host().grant_access(&request("log"), &Application::default()).unwrap();
+        logged(&plugin).into_iter().map(Level::as_str).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(levels("debug"), "debug info warn error error");
     assert_eq!(levels("info"), "info warn error error");
@@ -573,16 +487,10 @@ fn logged(plugin: &Plugin) -> Vec<Level> {
             _ => None,
         });
         let entries: Vec<_> = entries.collect();
-        if entries
-            .last()
-            .is_some_and(|entry| entry.message.starts_with("long"))
-        {
+        if entries.last().is_some_and(|entry| entry.message.starts_with("long")) {
             return entries.iter().map(|entry| entry.level).collect();
         }
-        assert!(
-            start.elapsed() < 5 * SECOND,
-            "the log is not complete: {log}"
-        );
+        assert!(start.elapsed() < 5 * SECOND, "the log is not complete: {log}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -602,20 +510,14 @@ fn programs_that_are_no_plugins_are_refused() {
         Host::start_command(command, |_| {}).unwrap_err()
     };
     let error = start("true", "");
-    assert!(
-        matches!(error, HostError::Start(ProcessError::Exited { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, HostError::Start(ProcessError::Exited { .. })), "{error:?}");
     let error = start("echo", "hello");
     let HostError::Start(ProcessError::Handshake(HandshakeError::Line { line })) = error else {
         panic!("{error:?}")
     };
     assert_eq!(line, "hello");
     let error = start("/nonexistent", "");
-    assert!(
-        matches!(error, HostError::Start(ProcessError::Start { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, HostError::Start(ProcessError::Start { .. })), "{error:?}");
 }
 
 #[test]
@@ -624,17 +526,11 @@ fn the_installer_can_run_again() {
     let target = scratch.0.join("volume");
     for round in 0..3 {
         let mut command = Command::new(echo());
-        command
-            .arg("install")
-            .env("PLUGIN_DIR", &target)
-            .env_remove("EPHEMERAL_ACCESS_PLUGIN");
+        command.arg("install").env("PLUGIN_DIR", &target).env_remove("EPHEMERAL_ACCESS_PLUGIN");
         let (status, text) = run(&mut command);
         assert!(status.success(), "round {round}: {text}");
         let installed = target.join("echo");
-        assert_eq!(
-            fs::metadata(&installed).unwrap().permissions().mode() & 0o777,
-            0o555
-        );
+        assert_eq!(fs::metadata(&installed).unwrap().permissions().mode() & 0o777, 0o555);
         assert_eq!(fs::read(&installed).unwrap(), fs::read(echo()).unwrap());
         assert_eq!(fs::read_dir(&target).unwrap().count(), 1);
     }
@@ -648,10 +544,7 @@ fn the_installer_can_run_again() {
 
 fn install(target: &Path, source: &Path) -> (std::process::ExitStatus, String) {
     let mut command = Command::new(echo());
-    command
-        .arg("install")
-        .env("PLUGIN_DIR", target)
-        .env("PLUGIN_PATH", source);
+    command.arg("install").env("PLUGIN_DIR", target).env("PLUGIN_PATH", source);
     run(command.env_remove("EPHEMERAL_ACCESS_PLUGIN"))
 }
 
@@ -662,25 +555,16 @@ fn the_installer_keeps_the_name_of_plugin_path() {
     fs::write(&source, "not really a program").unwrap();
     let target = scratch.0.join("volume");
     assert!(install(&target, &source).0.success());
-    assert_eq!(
-        fs::read(target.join("plugin")).unwrap(),
-        fs::read(&source).unwrap()
-    );
+    assert_eq!(fs::read(target.join("plugin")).unwrap(), fs::read(&source).unwrap());
 }
 
 #[test]
 fn the_installer_says_what_is_wrong() {
     let scratch = Scratch::new("uninstallable");
     let (status, text) = install(&scratch.0, Path::new("/nonexistent/plugin"));
-    assert!(
-        !status.success() && text.contains("\"/nonexistent/plugin\""),
-        "{text}"
-    );
+    assert!(!status.success() && text.contains("\"/nonexistent/plugin\""), "{text}");
     let (status, text) = install(&scratch.0, Path::new("/tmp"));
-    assert!(
-        !status.success() && text.contains("PLUGIN_PATH must name a file"),
-        "{text}"
-    );
+    assert!(!status.success() && text.contains("PLUGIN_PATH must name a file"), "{text}");
     let (status, text) = install(Path::new("/proc/volume"), echo());
     assert!(!status.success() && text.contains("PLUGIN_DIR"), "{text}");
     assert!(scratch.files().is_empty());
@@ -692,12 +576,7 @@ fn dropping_a_host_ends_its_plugin() {
     let mut command = Command::new(echo());
     command.env("PLUGIN_UNIX_SOCKET_DIR", &scratch.0);
     let host = Host::start_command(command, |_| {}).unwrap();
-    let pid = host
-        .plugin_process()
-        .unwrap()
-        .reattach()
-        .pid
-        .expect("its own process");
+    let pid = host.plugin_process().unwrap().reattach().pid.expect("its own process");
     drop(host);
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
 }

@@ -141,10 +141,7 @@ impl Values {
         if length > self.limit {
             *input = input.get(width..).unwrap_or_default();
             self.skip = length;
-            return Some(Err(GobError::TooLong {
-                limit: self.limit,
-                length,
-            }));
+            return Some(Err(GobError::TooLong { limit: self.limit, length }));
         }
         let body = input.get(width..width.saturating_add(length))?;
         *input = input.get(width + length..).unwrap_or_default();
@@ -180,10 +177,7 @@ impl Values {
     }
 
     fn account(&mut self, body: &[u8], continued: bool) -> Result<(), GobError> {
-        let first = parse_uint(body)
-            .ok()
-            .flatten()
-            .map_or(0, |(first, _)| first);
+        let first = parse_uint(body).ok().flatten().map_or(0, |(first, _)| first);
         // Bit 0 is the sign: a negative type id defines a type.
         let defines = !continued && first & 1 == 1;
         let is_interface = first == INTERFACE_ID << 1;
@@ -201,24 +195,18 @@ impl Values {
             return Err(GobError::TooManyMessages);
         }
         if self.bytes > self.limit {
-            return Err(GobError::TooLong {
-                limit: self.limit,
-                length: self.bytes,
-            });
+            return Err(GobError::TooLong { limit: self.limit, length: self.bytes });
         }
         Ok(())
     }
 
     fn mentions_interface(&self, id: i64) -> bool {
         let interface = ids::INTERFACE;
-        self.decoder
-            .types()
-            .get(id)
-            .is_some_and(|wire_type| match &**wire_type {
-                WireType::Array { elem, .. } | WireType::Slice { elem, .. } => *elem == interface,
-                WireType::Map { key, elem, .. } => *key == interface || *elem == interface,
-                WireType::Struct { fields, .. } => fields.iter().any(|field| field.id == interface),
-                WireType::Marshaler { .. } => false,
-            })
+        self.decoder.types().get(id).is_some_and(|wire_type| match &**wire_type {
+            WireType::Array { elem, .. } | WireType::Slice { elem, .. } => *elem == interface,
+            WireType::Map { key, elem, .. } => *key == interface || *elem == interface,
+            WireType::Struct { fields, .. } => fields.iter().any(|field| field.id == interface),
+            WireType::Marshaler { .. } => false,
+        })
     }
 }

@@ -53,14 +53,10 @@ impl HandshakeLine {
             !socket.contains(['|', '\n', '\r']) && socket.trim() == *socket && !socket.is_empty()
         });
         let Some(socket) = socket else {
-            return Err(HandshakeError::SocketPath {
-                path: self.socket.clone(),
-            });
+            return Err(HandshakeError::SocketPath { path: self.socket.clone() });
         };
         let version = self.protocol_version;
-        Ok(format!(
-            "{CORE_PROTOCOL_VERSION}|{version}|unix|{socket}|netrpc|\n"
-        ))
+        Ok(format!("{CORE_PROTOCOL_VERSION}|{version}|unix|{socket}|netrpc|\n"))
     }
 
     /// Reads a plugin's line as a host does; white space around it does not count.
@@ -75,9 +71,7 @@ impl HandshakeLine {
         let (Some(core), Some(version), Some(network), Some(address)) =
             (part(), part(), part(), part())
         else {
-            return Err(HandshakeError::Line {
-                line: shortened(line),
-            });
+            return Err(HandshakeError::Line { line: shortened(line) });
         };
         let core: u32 = number(core, line)?;
         if core != CORE_PROTOCOL_VERSION {
@@ -85,25 +79,18 @@ impl HandshakeLine {
         }
         let protocol_version = number(version, line)?;
         if network != "unix" {
-            return Err(HandshakeError::Network {
-                actual: shortened(network),
-            });
+            return Err(HandshakeError::Network { actual: shortened(network) });
         }
         // Absent in the plugins of old: net/rpc (`client.go`, `Start`).
         let protocol = part().unwrap_or("netrpc");
         if protocol != "netrpc" {
-            return Err(HandshakeError::Protocol {
-                actual: shortened(protocol),
-            });
+            return Err(HandshakeError::Protocol { actual: shortened(protocol) });
         }
         // Old plugins put other short things here, so Go takes it for a certificate from 51 bytes.
         if part().is_some_and(|certificate| certificate.len() > 50) {
             return Err(HandshakeError::Tls);
         }
-        Ok(Self {
-            protocol_version,
-            socket: Path::new(address).to_owned(),
-        })
+        Ok(Self { protocol_version, socket: Path::new(address).to_owned() })
     }
 }
 
@@ -155,9 +142,7 @@ pub enum HandshakeError {
 }
 
 fn number(text: &str, line: &str) -> Result<u32, HandshakeError> {
-    text.parse().map_err(|_| HandshakeError::Line {
-        line: shortened(line),
-    })
+    text.parse().map_err(|_| HandshakeError::Line { line: shortened(line) })
 }
 
 /// At most 200 characters of something that a peer sent, for a message.
@@ -167,15 +152,10 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
 
     fn line(socket: &str) -> HandshakeLine {
-        HandshakeLine {
-            protocol_version: 1,
-            socket: socket.into(),
-        }
+        HandshakeLine { protocol_version: 1, socket: socket.into() }
     }
 
     #[test]
@@ -187,10 +167,7 @@ mod tests {
 
     #[test]
     fn a_line_without_protocol_is_netrpc() {
-        assert_eq!(
-            HandshakeLine::parse("1|1|unix|/tmp/p\r\n"),
-            Ok(line("/tmp/p"))
-        );
+        assert_eq!(HandshakeLine::parse("1|1|unix|/tmp/p\r\n"), Ok(line("/tmp/p")));
     }
 
     #[test]
@@ -207,22 +184,10 @@ mod tests {
             reason("hello"),
             r#"the plugin's first line must be "1|VERSION|unix|SOCKET|netrpc|", got "hello""#
         );
-        assert_eq!(
-            reason("2|1|unix|/s|netrpc|"),
-            "core protocol version must be 1, got 2"
-        );
-        assert_eq!(
-            reason("1|1|tcp|127.0.0.1:1|netrpc|"),
-            r#"network must be "unix", got "tcp""#
-        );
-        assert_eq!(
-            reason("1|1|unix|/s|grpc|"),
-            r#"plugin protocol must be "netrpc", got "grpc""#
-        );
+        assert_eq!(reason("2|1|unix|/s|netrpc|"), "core protocol version must be 1, got 2");
+        assert_eq!(reason("1|1|tcp|127.0.0.1:1|netrpc|"), r#"network must be "unix", got "tcp""#);
+        assert_eq!(reason("1|1|unix|/s|grpc|"), r#"plugin protocol must be "netrpc", got "grpc""#);
         let tls = format!("1|1|unix|/s|netrpc|{}", "A".repeat(600));
-        assert_eq!(
-            reason(&tls),
-            "the plugin asks for TLS, which is not supported"
-        );
+        assert_eq!(reason(&tls), "the plugin asks for TLS, which is not supported");
     }
 }

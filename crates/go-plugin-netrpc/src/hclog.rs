@@ -75,16 +75,8 @@ impl Level {
     /// The level of that name, in any case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        let levels = [
-            Self::Trace,
-            Self::Debug,
-            Self::Info,
-            Self::Warn,
-            Self::Error,
-        ];
-        levels
-            .into_iter()
-            .find(|level| level.as_str().eq_ignore_ascii_case(name.trim()))
+        let levels = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error];
+        levels.into_iter().find(|level| level.as_str().eq_ignore_ascii_case(name.trim()))
     }
 }
 
@@ -102,20 +94,12 @@ impl Entry {
         let mut line = Vec::with_capacity(256);
         line.push(b'{');
         push(&mut line, "@level", &Value::from(self.level.as_str()));
-        push(
-            &mut line,
-            "@message",
-            &Value::from(cut(&self.message, MAX_TEXT)),
-        );
+        push(&mut line, "@message", &Value::from(cut(&self.message, MAX_TEXT)));
         if let Some(module) = &self.module {
             push(&mut line, "@module", &Value::from(cut(module, MAX_NAME)));
         }
         if let Some(timestamp) = &self.timestamp {
-            push(
-                &mut line,
-                "@timestamp",
-                &Value::from(cut(timestamp, MAX_NAME)),
-            );
+            push(&mut line, "@timestamp", &Value::from(cut(timestamp, MAX_NAME)));
         }
         let mut left_out = 0_u64;
         for (key, value) in &self.fields {
@@ -164,11 +148,7 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }
@@ -184,13 +164,7 @@ fn entry(line: &str) -> Option<Entry> {
     let message = text("@message")?.unwrap_or_default();
     let module = text("@module")?;
     let timestamp = text("@timestamp")?;
-    Some(Entry {
-        level,
-        message,
-        module,
-        timestamp,
-        fields,
-    })
+    Some(Entry { level, message, module, timestamp, fields })
 }
 
 fn push(line: &mut Vec<u8>, key: &str, value: &Value) {
@@ -222,9 +196,7 @@ fn cut(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
-    let boundary = (0..=limit)
-        .rev()
-        .find(|index| text.is_char_boundary(*index));
+    let boundary = (0..=limit).rev().find(|index| text.is_char_boundary(*index));
     let kept = text.get(..boundary.unwrap_or(0)).unwrap_or_default();
     format!("{kept}… ({} bytes cut)", text.len() - kept.len())
 }
@@ -234,17 +206,12 @@ mod tests {
     use super::*;
 
     fn entry(message: &str, fields: &[(&str, Value)]) -> Entry {
-        let fields = fields
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), value.clone()))
-            .collect();
+        let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         Entry {
             level: Level::Warn,
             message: message.to_owned(),
             module: Some("plugin".to_owned()),
-            timestamp: Some(timestamp(
-                UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_001),
-            )),
+            timestamp: Some(timestamp(UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_001))),
             fields,
         }
     }
@@ -280,13 +247,10 @@ mod tests {
     #[test]
     fn a_line_is_bounded() {
         let long = "\u{0}".repeat(MAX_TEXT + 1);
-        let fields: Vec<(String, Value)> = (0..100)
-            .map(|n| (format!("field{n}"), Value::from(long.as_str())))
-            .collect();
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.clone()))
-            .collect();
+        let fields: Vec<(String, Value)> =
+            (0..100).map(|n| (format!("field{n}"), Value::from(long.as_str()))).collect();
+        let fields: Vec<_> =
+            fields.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
         let line = entry(&long, &fields).encode();
         assert!(line.len() <= MAX_LINE, "{} bytes", line.len());
         assert!(serde_json::from_slice::<Value>(&line).is_ok());
@@ -294,14 +258,9 @@ mod tests {
 
     #[test]
     fn what_is_no_entry_is_text() {
-        for line in [
-            "",
-            "hello",
-            "{}",
-            "[]",
-            r#"{"@level":1}"#,
-            r#"{"@level":"info","@message":1}"#,
-        ] {
+        for line in
+            ["", "hello", "{}", "[]", r#"{"@level":1}"#, r#"{"@level":"info","@message":1}"#]
+        {
             assert_eq!(LogLine::parse(line), LogLine::Text(line.to_owned()));
         }
     }

@@ -1,16 +1,8 @@
 //! What Go writes is what we read, and the other way round. The bytes are written by
 //! `e2e/go-host/run known-answers`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-#![allow(
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -93,12 +85,7 @@ fn header(frame: &Json) -> Header {
         };
     }
     let number = |key: &str| u32::try_from(frame[key].as_u64().unwrap()).unwrap();
-    Header {
-        kind,
-        flags: Flags(flags),
-        stream_id: number("stream"),
-        length: number("length"),
-    }
+    Header { kind, flags: Flags(flags), stream_id: number("stream"), length: number("length") }
 }
 
 /// The frames of one side of a session.
@@ -108,10 +95,7 @@ fn frames(wire: &[u8]) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::new();
     while let Some(piece) = splitter.next(&mut input).unwrap() {
         match piece {
-            Piece::Header(header) => frames.push(Frame {
-                header,
-                payload: Vec::new(),
-            }),
+            Piece::Header(header) => frames.push(Frame { header, payload: Vec::new() }),
             Piece::Payload(bytes) => frames.last_mut().unwrap().payload.extend_from_slice(bytes),
         }
     }
@@ -122,11 +106,7 @@ fn frames(wire: &[u8]) -> Vec<Frame> {
 fn stream_data(frames: &[Frame], stream_id: u32) -> Vec<u8> {
     let of_stream =
         |frame: &&Frame| frame.header.kind == Kind::Data && frame.header.stream_id == stream_id;
-    frames
-        .iter()
-        .filter(of_stream)
-        .flat_map(|frame| frame.payload.clone())
-        .collect()
+    frames.iter().filter(of_stream).flat_map(|frame| frame.payload.clone()).collect()
 }
 
 #[test]
@@ -158,9 +138,7 @@ fn log_lines_of_hclog_are_read() {
     let text = String::from_utf8(file("hclog-lines.txt")).unwrap();
     assert!(!text.is_empty());
     for line in text.lines() {
-        let LogLine::Entry(entry) = LogLine::parse(line) else {
-            panic!("not read: {line}")
-        };
+        let LogLine::Entry(entry) = LogLine::parse(line) else { panic!("not read: {line}") };
         let ours: Json = serde_json::from_slice(&entry.encode()).unwrap();
         let theirs: Json = serde_json::from_str(line).unwrap();
         assert_eq!(ours["@message"], theirs["@message"]);

@@ -55,18 +55,13 @@ struct Response {
 
 impl Arguments {
     pub(crate) fn new(request: &AccessRequest, application: &Application) -> Self {
-        Self {
-            access_request: Some(request.into()),
-            application: Some(application.into()),
-        }
+        Self { access_request: Some(request.into()), application: Some(application.into()) }
     }
 
     /// The request and its application. Upstream's controller never leaves one out, and nobody
     /// can decide about nothing.
     pub(crate) fn into_parts(self) -> Result<(AccessRequest, Application), PluginError> {
-        let request = self
-            .access_request
-            .ok_or("the host sent no AccessRequest")?;
+        let request = self.access_request.ok_or("the host sent no AccessRequest")?;
         let application = self.application.ok_or("the host sent no Application")?;
         Ok((request.into(), application.into()))
     }
@@ -74,15 +69,11 @@ impl Arguments {
 
 impl InitReply {
     pub(crate) fn from_result(result: Result<(), PluginError>) -> Self {
-        Self {
-            err: error_value(result.err()),
-        }
+        Self { err: error_value(result.err()) }
     }
 
     pub(crate) fn into_result(self) -> Result<(), PluginError> {
-        self.err
-            .0
-            .map_or(Ok(()), |message| Err(PluginError::new(message)))
+        self.err.0.map_or(Ok(()), |message| Err(PluginError::new(message)))
     }
 }
 
@@ -93,10 +84,7 @@ impl GrantReply {
                 response: Some(Response::new(response.status.as_str(), response.message)),
                 err: ErrorValue(None),
             },
-            Err(error) => Self {
-                response: None,
-                err: error_value(Some(error)),
-            },
+            Err(error) => Self { response: None, err: error_value(Some(error)) },
         }
     }
 
@@ -104,10 +92,7 @@ impl GrantReply {
         let response = received(self.err, self.response)?;
         let status = GrantStatus::from_name(&response.status.0);
         let status = status.ok_or_else(|| unknown_status(&response.status))?;
-        Ok(GrantResponse {
-            status,
-            message: response.message.0,
-        })
+        Ok(GrantResponse { status, message: response.message.0 })
     }
 }
 
@@ -118,10 +103,7 @@ impl RevokeReply {
                 response: Some(Response::new(response.status.as_str(), response.message)),
                 err: ErrorValue(None),
             },
-            Err(error) => Self {
-                response: None,
-                err: error_value(Some(error)),
-            },
+            Err(error) => Self { response: None, err: error_value(Some(error)) },
         }
     }
 
@@ -129,43 +111,31 @@ impl RevokeReply {
         let response = received(self.err, self.response)?;
         let status = RevokeStatus::from_name(&response.status.0);
         let status = status.ok_or_else(|| unknown_status(&response.status))?;
-        Ok(RevokeResponse {
-            status,
-            message: response.message.0,
-        })
+        Ok(RevokeResponse { status, message: response.message.0 })
     }
 }
 
 impl Response {
     fn new(status: &str, message: String) -> Self {
-        Self {
-            status: Text(status.to_owned()),
-            message: Text(message),
-        }
+        Self { status: Text(status.to_owned()), message: Text(message) }
     }
 }
 
 impl Reply for InitReply {
     fn from_failure(failure: &CallFailure) -> Option<Self> {
-        Some(Self::from_result(Err(PluginError::new(
-            failure.to_string(),
-        ))))
+        Some(Self::from_result(Err(PluginError::new(failure.to_string()))))
     }
 }
 
 impl Reply for GrantReply {
     fn from_failure(failure: &CallFailure) -> Option<Self> {
-        Some(Self::from_result(Err(PluginError::new(
-            failure.to_string(),
-        ))))
+        Some(Self::from_result(Err(PluginError::new(failure.to_string()))))
     }
 }
 
 impl Reply for RevokeReply {
     fn from_failure(failure: &CallFailure) -> Option<Self> {
-        Some(Self::from_result(Err(PluginError::new(
-            failure.to_string(),
-        ))))
+        Some(Self::from_result(Err(PluginError::new(failure.to_string()))))
     }
 }
 

@@ -1,13 +1,6 @@
 //! What upstream's Go code writes is what we read. The bytes are written by
 //! `e2e/go-host/run known-answers`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::PathBuf;
 
@@ -47,10 +40,7 @@ struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            rest: bytes,
-            decoder: Decoder::new(),
-        }
+        Self { rest: bytes, decoder: Decoder::new() }
     }
 
     fn next<T: Decode + Default>(&mut self) -> T {
@@ -88,11 +78,7 @@ fn sent(json: &Json) -> Json {
                     || *value == json!(false)
             };
             let members = members.iter().filter(|(_, value)| !unsent(value));
-            Json::Object(
-                members
-                    .map(|(key, value)| (key.clone(), sent(value)))
-                    .collect(),
-            )
+            Json::Object(members.map(|(key, value)| (key.clone(), sent(value))).collect())
         }
         Json::Array(items) => Json::Array(items.iter().map(sent).collect()),
         other => other.clone(),
@@ -147,9 +133,7 @@ fn our_own_requests_survive_the_round_trip() {
             }
             let request = serde_json::from_value(argument["accessRequest"].clone()).unwrap();
             let application = serde_json::from_value(argument["application"].clone()).unwrap();
-            let bytes = Encoder::new()
-                .encode(&Arguments::new(&request, &application))
-                .unwrap();
+            let bytes = Encoder::new().encode(&Arguments::new(&request, &application)).unwrap();
             let read: Arguments = Stream::new(&bytes).next();
             let (request, application) = read.into_parts().unwrap();
             let actual = json!({"accessRequest": request, "application": application});
@@ -190,10 +174,7 @@ fn replies_are_what_go_writes() {
                     // A Go plugin can answer with nothing, or without a status. Ours cannot.
                     Err(reason) => {
                         let named = ["-nil", "grant-times", "grant-durations"];
-                        assert!(
-                            named.iter().any(|part| name.contains(part)),
-                            "{name}: {reason}"
-                        );
+                        assert!(named.iter().any(|part| name.contains(part)), "{name}: {reason}");
                     }
                 }
             }

@@ -181,9 +181,7 @@ impl From<ManagedFieldsEntry> for k8s::ManagedFieldsEntry {
 
 impl From<&k8s::ManagedFieldsEntry> for ManagedFieldsEntry {
     fn from(entry: &k8s::ManagedFieldsEntry) -> Self {
-        let raw = |fields: &k8s::FieldsV1| FieldsV1 {
-            raw: fields.0.to_string().into_bytes(),
-        };
+        let raw = |fields: &k8s::FieldsV1| FieldsV1 { raw: fields.0.to_string().into_bytes() };
         Self {
             manager: text(entry.manager.as_deref()),
             operation: text(entry.operation.as_deref()),
@@ -217,10 +215,7 @@ pub(super) fn text(text: Option<&str>) -> Text {
 }
 
 fn some_map(map: BTreeMap<Text, Text>) -> Option<BTreeMap<String, String>> {
-    let map: BTreeMap<_, _> = map
-        .into_iter()
-        .map(|(key, value)| (key.0, value.0))
-        .collect();
+    let map: BTreeMap<_, _> = map.into_iter().map(|(key, value)| (key.0, value.0)).collect();
     (!map.is_empty()).then_some(map)
 }
 

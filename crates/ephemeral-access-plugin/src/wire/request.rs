@@ -166,9 +166,7 @@ impl From<&types::AccessRequestSpec> for AccessRequestSpec {
     fn from(spec: &types::AccessRequestSpec) -> Self {
         let template = &spec.role.template_ref;
         Self {
-            duration: Duration {
-                duration: spec.duration.as_nanos(),
-            },
+            duration: Duration { duration: spec.duration.as_nanos() },
             role: TargetRole {
                 template_ref: TargetRoleTemplate {
                     name: (&template.name).into(),
@@ -241,9 +239,7 @@ impl From<Application> for types::Application {
             api_version: application.type_meta.api_version.0,
             kind: application.type_meta.kind.0,
             metadata: application.object_meta.into(),
-            spec: types::ApplicationSpec {
-                project: application.spec.project.0,
-            },
+            spec: types::ApplicationSpec { project: application.spec.project.0 },
         }
     }
 }
@@ -253,18 +249,13 @@ impl From<&types::Application> for Application {
         Self {
             type_meta: type_meta(&application.kind, &application.api_version),
             object_meta: (&application.metadata).into(),
-            spec: ApplicationSpec {
-                project: (&application.spec.project).into(),
-            },
+            spec: ApplicationSpec { project: (&application.spec.project).into() },
         }
     }
 }
 
 fn type_meta(kind: &String, api_version: &String) -> TypeMeta {
-    TypeMeta {
-        kind: kind.into(),
-        api_version: api_version.into(),
-    }
+    TypeMeta { kind: kind.into(), api_version: api_version.into() }
 }
 
 fn state(state: Option<&RequestState>) -> Text {

@@ -149,9 +149,7 @@ impl Encode for ErrorValue {
         let Some(message) = &self.0 else {
             return encoder.interface(None);
         };
-        let error = PluginErrorValue {
-            err: message.clone(),
-        };
+        let error = PluginErrorValue { err: message.clone() };
         encoder.interface(Some((PLUGIN_ERROR, &error)))
     }
 }
@@ -161,15 +159,13 @@ impl Decode for ErrorValue {
         if wire != ids::INTERFACE {
             return Err(decoder.mismatch::<Self>(wire));
         }
-        self.0 = decoder
-            .read_interface()?
-            .map(|interface| match interface.value {
-                Value::Struct(fields) => match fields.into_iter().next() {
-                    Some(Some(Value::String(message))) => message,
-                    _ => String::new(),
-                },
-                _ => format!("an error of type {}", interface.name),
-            });
+        self.0 = decoder.read_interface()?.map(|interface| match interface.value {
+            Value::Struct(fields) => match fields.into_iter().next() {
+                Some(Some(Value::String(message))) => message,
+                _ => String::new(),
+            },
+            _ => format!("an error of type {}", interface.name),
+        });
         Ok(())
     }
 }
@@ -181,21 +177,13 @@ pub(super) fn from_go_time(time: GoTime) -> Option<Time> {
         return None;
     }
     let seconds = time.sec.saturating_sub(UNIX_TO_INTERNAL);
-    let nearest = if seconds < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    };
+    let nearest = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Some(Time(Timestamp::new(seconds, time.nsec).unwrap_or(nearest)))
 }
 
 pub(super) fn to_go_time(time: Option<&Time>) -> GoTime {
     time.map_or_else(GoTime::default, |Time(timestamp)| {
-        GoTime::from_unix(
-            timestamp.as_second(),
-            timestamp.subsec_nanosecond(),
-            Zone::Utc,
-        )
+        GoTime::from_unix(timestamp.as_second(), timestamp.subsec_nanosecond(), Zone::Utc)
     })
 }
 
@@ -205,22 +193,13 @@ mod tests {
 
     #[test]
     fn text_that_is_not_utf8_is_replaced_byte_by_byte() {
-        assert_eq!(
-            text(b"a\xff\xf0\x9f\x98b"),
-            "a\u{fffd}\u{fffd}\u{fffd}\u{fffd}b"
-        );
+        assert_eq!(text(b"a\xff\xf0\x9f\x98b"), "a\u{fffd}\u{fffd}\u{fffd}\u{fffd}b");
         assert_eq!(text("\u{1f600}".as_bytes()), "\u{1f600}");
     }
 
     #[test]
     fn extreme_times_are_the_nearest_that_there_are() {
-        let time = |sec| {
-            from_go_time(GoTime {
-                sec,
-                nsec: i32::MIN,
-                zone: Zone::Utc,
-            })
-        };
+        let time = |sec| from_go_time(GoTime { sec, nsec: i32::MIN, zone: Zone::Utc });
         assert_eq!(time(i64::MIN), Some(Time(Timestamp::MIN)));
         assert_eq!(time(i64::MAX), Some(Time(Timestamp::MAX)));
         assert_eq!(from_go_time(GoTime::default()), None);

@@ -1,10 +1,6 @@
 //! The test plugin as a process.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::env;
 use std::fs;
@@ -24,24 +20,10 @@ pub(crate) fn echo() -> &'static Path {
     static ECHO: OnceLock<PathBuf> = OnceLock::new();
     ECHO.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
-        build.args([
-            "build",
-            "--quiet",
-            "-p",
-            "ephemeral-access-plugin",
-            "--example",
-            "echo",
-        ]);
-        assert!(
-            build.status().unwrap().success(),
-            "the test plugin must build"
-        );
+        build.args(["build", "--quiet", "-p", "ephemeral-access-plugin", "--example", "echo"]);
+        assert!(build.status().unwrap().success(), "the test plugin must build");
         let deps = env::current_exe().unwrap();
-        deps.parent()
-            .unwrap()
-            .parent()
-            .unwrap()
-            .join("examples/echo")
+        deps.parent().unwrap().parent().unwrap().join("examples/echo")
     })
 }
 
@@ -57,9 +39,7 @@ impl Scratch {
 
     pub(crate) fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
     }
 }
 
@@ -105,36 +85,21 @@ impl Plugin {
             }
         });
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let socket = HandshakeLine::parse(&line)
-            .expect("a handshake line")
-            .socket;
-        Self {
-            child,
-            socket,
-            log,
-            scratch,
-        }
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let socket = HandshakeLine::parse(&line).expect("a handshake line").socket;
+        Self { child, socket, log, scratch }
     }
 
     /// Another host's connection.
     pub(crate) fn host(&self) -> Host {
-        Host::reattach(&Reattach {
-            socket: self.socket.clone(),
-            pid: None,
-        })
-        .unwrap()
+        Host::reattach(&Reattach { socket: self.socket.clone(), pid: None }).unwrap()
     }
 
     /// A new host comes, and a call is answered: the plugin is well.
     pub(crate) fn serves_the_next_call(&self) {
         let host = self.host();
         host.init().unwrap();
-        let response = host
-            .grant_access(&request(""), &Application::default())
-            .unwrap();
+        let response = host.grant_access(&request(""), &Application::default()).unwrap();
         assert_eq!(response.status, GrantStatus::Granted);
     }
 
@@ -145,10 +110,7 @@ impl Plugin {
     /// Resident memory in KiB.
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }
@@ -166,20 +128,14 @@ pub(crate) fn ends_within(child: &mut Child, limit: Duration) -> ExitStatus {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        assert!(
-            start.elapsed() < limit,
-            "the process has not ended within {limit:?}"
-        );
+        assert!(start.elapsed() < limit, "the process has not ended within {limit:?}");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
 /// Runs a program to its end; its status and what it wrote to standard error.
 pub(crate) fn run(command: &mut Command) -> (ExitStatus, String) {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
     let status = ends_within(&mut child, Duration::from_secs(10));

@@ -64,19 +64,13 @@ impl Connection {
         session.open(|_| Output)?;
         session.open(|_| Output)?;
         let reader = session.clone();
-        thread::Builder::new()
-            .name("host-read".to_owned())
-            .spawn(move || {
-                if let Err(error) = reader.run(&mut RefuseAll) {
-                    tracing::debug!("connection to the plugin ended: {error}");
-                }
-            })?;
+        thread::Builder::new().name("host-read".to_owned()).spawn(move || {
+            if let Err(error) = reader.run(&mut RefuseAll) {
+                tracing::debug!("connection to the plugin ended: {error}");
+            }
+        })?;
         let ended = ConnectionError::Stream(StreamError::SessionEnded);
-        Ok(Self {
-            session,
-            control: control.ok_or(ended)?,
-            limits,
-        })
+        Ok(Self { session, control: control.ok_or(ended)?, limits })
     }
 
     /// Connects to a service that the plugin serves under `name`.
@@ -85,28 +79,17 @@ impl Connection {
     ///
     /// [`ConnectionError`], among others when the plugin has no such service.
     pub fn dispense(&self, name: &str) -> Result<RpcClient, ConnectionError> {
-        let id: u32 = self
-            .control
-            .call("Dispenser.Dispense", name, CONTROL_LIMIT)?;
+        let id: u32 = self.control.call("Dispenser.Dispense", name, CONTROL_LIMIT)?;
         let (sender, confirmed) = channel();
         let mut client = None;
         let stream = self.session.open(|stream| {
             let (rpc, responses) = RpcClient::new(stream, self.limits.message);
             client = Some(rpc);
-            Dial {
-                id,
-                received: Vec::with_capacity(4),
-                confirmed: Some(sender),
-                responses,
-            }
+            Dial { id, received: Vec::with_capacity(4), confirmed: Some(sender), responses }
         })?;
         stream.write_all(&id.to_le_bytes())?;
-        let not_confirmed = || ConnectionError::NotConfirmed {
-            name: name.to_owned(),
-        };
-        confirmed
-            .recv_timeout(CONTROL_LIMIT)
-            .map_err(|_| not_confirmed())?;
+        let not_confirmed = || ConnectionError::NotConfirmed { name: name.to_owned() };
+        confirmed.recv_timeout(CONTROL_LIMIT).map_err(|_| not_confirmed())?;
         client.ok_or_else(not_confirmed)
     }
 
@@ -116,9 +99,7 @@ impl Connection {
     ///
     /// [`CallError`] when it is not.
     pub fn ping(&self) -> Result<(), CallError> {
-        self.control
-            .call::<_, Nothing>("Control.Ping", &true, CONTROL_LIMIT)
-            .map(|_| ())
+        self.control.call::<_, Nothing>("Control.Ping", &true, CONTROL_LIMIT).map(|_| ())
     }
 
     /// Tells the plugin to end.
@@ -127,9 +108,7 @@ impl Connection {
     ///
     /// [`CallError`] when it has not confirmed that.
     pub fn quit(&self) -> Result<(), CallError> {
-        self.control
-            .call::<_, Nothing>("Control.Quit", &true, CONTROL_LIMIT)
-            .map(|_| ())
+        self.control.call::<_, Nothing>("Control.Quit", &true, CONTROL_LIMIT).map(|_| ())
     }
 }
 
@@ -188,11 +167,7 @@ impl Receiver for Dial {
             // The caller has given up.
             let _ = confirmed.send(());
         }
-        if rest.is_empty() {
-            Ok(())
-        } else {
-            self.responses.data(rest)
-        }
+        if rest.is_empty() { Ok(()) } else { self.responses.data(rest) }
     }
 
     fn end(&mut self) {

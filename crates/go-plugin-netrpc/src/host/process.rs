@@ -147,18 +147,12 @@ impl Host {
             .env(&self.handshake.cookie_key, &self.handshake.cookie_value)
             .env("PLUGIN_MIN_PORT", "0")
             .env("PLUGIN_MAX_PORT", "0")
-            .env(
-                "PLUGIN_PROTOCOL_VERSIONS",
-                self.handshake.protocol_version.to_string(),
-            )
+            .env("PLUGIN_PROTOCOL_VERSIONS", self.handshake.protocol_version.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let program = PathBuf::from(command.get_program());
-        let failed = |source| HostError::Start {
-            program: program.clone(),
-            source,
-        };
+        let failed = |source| HostError::Start { program: program.clone(), source };
         let mut child = command.spawn().map_err(failed)?;
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
@@ -166,9 +160,7 @@ impl Host {
         if let Some(stderr) = stderr {
             let on_log = Arc::clone(&self.on_log);
             let log = move || read_lines(stderr, |line| on_log(LogLine::parse(&line)));
-            let log = thread::Builder::new()
-                .name("plugin-stderr".to_owned())
-                .spawn(log);
+            let log = thread::Builder::new().name("plugin-stderr".to_owned()).spawn(log);
             log.map_err(failed)?;
         }
         let line = self.handshake_line(stdout, &mut process)?;
@@ -181,25 +173,15 @@ impl Host {
     ///
     /// [`HostError`] when there is none.
     pub fn reattach(&self, reattach: &Reattach) -> Result<PluginProcess, HostError> {
-        let pid = reattach
-            .pid
-            .and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let pid = reattach.pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
         self.connect(reattach.socket.clone(), Process::Other(pid))
     }
 
     fn connect(&self, socket: PathBuf, process: Process) -> Result<PluginProcess, HostError> {
         let connected = UnixStream::connect(&socket);
-        let failed = |source| HostError::Connect {
-            socket: socket.clone(),
-            source,
-        };
+        let failed = |source| HostError::Connect { socket: socket.clone(), source };
         let connection = Connection::new(connected.map_err(failed)?, self.limits.clone())?;
-        Ok(PluginProcess {
-            connection,
-            process,
-            socket,
-            quit_limit: self.quit_limit,
-        })
+        Ok(PluginProcess { connection, process, socket, quit_limit: self.quit_limit })
     }
 
     fn handshake_line(
@@ -223,9 +205,7 @@ impl Host {
                 }
                 Ok(line)
             }
-            Err(RecvTimeoutError::Timeout) => Err(HostError::Timeout {
-                limit: self.start_limit,
-            }),
+            Err(RecvTimeoutError::Timeout) => Err(HostError::Timeout { limit: self.start_limit }),
             Err(RecvTimeoutError::Disconnected) => Err(exited(process)),
         }
     }
@@ -233,9 +213,7 @@ impl Host {
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host")
-            .field("handshake", &self.handshake)
-            .finish_non_exhaustive()
+        f.debug_struct("Host").field("handshake", &self.handshake).finish_non_exhaustive()
     }
 }
 
@@ -253,10 +231,7 @@ impl PluginProcess {
             Process::Child(child) => Some(child.id()),
             Process::Other(pid) => pid.map(|pid| pid.as_raw_nonzero().get().unsigned_abs()),
         };
-        Reattach {
-            socket: self.socket.clone(),
-            pid,
-        }
+        Reattach { socket: self.socket.clone(), pid }
     }
 
     /// Tells the plugin to quit, and kills it if it has not ended 2 s later.
@@ -324,11 +299,7 @@ impl Process {
             return "standard output closed".to_owned();
         }
         match self {
-            Self::Child(child) => child
-                .try_wait()
-                .ok()
-                .flatten()
-                .map(|status| status.to_string()),
+            Self::Child(child) => child.try_wait().ok().flatten().map(|status| status.to_string()),
             Self::Other(_) => None,
         }
         .unwrap_or_else(|| "unknown status".to_owned())
@@ -348,9 +319,7 @@ fn first_line(stdout: ChildStdout) -> Result<Receiver<String>, HostError> {
             }
         });
     };
-    let thread = thread::Builder::new()
-        .name("plugin-stdout".to_owned())
-        .spawn(read);
+    let thread = thread::Builder::new().name("plugin-stdout".to_owned()).spawn(read);
     match thread {
         Ok(_detached) => Ok(receiver),
         Err(source) => Err(ConnectionError::Socket(source).into()),

@@ -43,13 +43,8 @@ impl Broker {
 
     fn take(&self, id: u32) -> Option<Arc<Service>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state
-            .pending
-            .retain(|(_, since, _)| since.elapsed() < TIMEOUT);
-        let index = state
-            .pending
-            .iter()
-            .position(|(pending, ..)| *pending == id)?;
+        state.pending.retain(|(_, since, _)| since.elapsed() < TIMEOUT);
+        let index = state.pending.iter().position(|(pending, ..)| *pending == id)?;
         state.pending.remove(index).map(|(_, _, service)| service)
     }
 }
@@ -71,13 +66,7 @@ enum Stage {
 
 impl BrokerStream {
     pub(super) fn new(stream: Stream, broker: Arc<Broker>, pool: Pool, limit: usize) -> Self {
-        Self {
-            stream,
-            broker,
-            pool,
-            limit,
-            stage: Stage::Id(Vec::with_capacity(4)),
-        }
+        Self { stream, broker, pool, limit, stage: Stage::Id(Vec::with_capacity(4)) }
     }
 
     /// Reads the number off the front of `bytes`; the service once it is there.
@@ -93,15 +82,10 @@ impl BrokerStream {
         };
         let id = u32::from_le_bytes(id);
         let service = self.broker.take(id).ok_or_else(|| {
-            tracing::debug!(
-                "stream {} asks for number {id}, which is not open",
-                self.stream.id()
-            );
+            tracing::debug!("stream {} asks for number {id}, which is not open", self.stream.id());
             Refused
         })?;
-        self.stream
-            .write_now(&id.to_le_bytes())
-            .map_err(|_| Refused)?;
+        self.stream.write_now(&id.to_le_bytes()).map_err(|_| Refused)?;
         let stream = self.stream.clone();
         let connection = ServerConnection::new(stream, service, self.pool.clone(), self.limit);
         self.stage = Stage::Serving(Box::new(connection));

@@ -42,16 +42,7 @@ impl Connections {
         quit.set_nonblocking(true)?;
         let pool = Pool::new(&limits);
         let open = Mutex::default();
-        Ok(Self {
-            shared: Arc::new(Shared {
-                services,
-                limits,
-                pool,
-                open,
-                quit,
-                wake,
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { services, limits, pool, open, quit, wake }) })
     }
 
     /// Becomes readable when a host says to quit.
@@ -102,31 +93,22 @@ impl Connections {
         let started = Arc::new(AtomicBool::new(false));
         let mut open = self.lock();
         if open.len() >= self.shared.limits.connections.max(1) {
-            let stranger = open
-                .iter()
-                .position(|open| !open.started.load(Ordering::Relaxed));
+            let stranger = open.iter().position(|open| !open.started.load(Ordering::Relaxed));
             let Some(stranger) = stranger else {
                 return Err(io::Error::other("too many hosts are connected"));
             };
             open.remove(stranger).session.close();
         }
-        open.push(Open {
-            session: session.clone(),
-            started: Arc::clone(&started),
-        });
+        open.push(Open { session: session.clone(), started: Arc::clone(&started) });
         Ok((session, started))
     }
 
     fn unregister(&self, started: &Arc<AtomicBool>) {
-        self.lock()
-            .retain(|open| !Arc::ptr_eq(&open.started, started));
+        self.lock().retain(|open| !Arc::ptr_eq(&open.started, started));
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Open>> {
-        self.shared
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -149,9 +131,7 @@ impl Acceptor for Streams {
         match self.opened {
             1 => {
                 let service = Arc::new(self.control());
-                Some(Box::new(ServerConnection::new(
-                    stream, service, pool, limit,
-                )))
+                Some(Box::new(ServerConnection::new(stream, service, pool, limit)))
             }
             2 => Some(Box::new(Stdio { stream })),
             3 => {
@@ -178,9 +158,7 @@ impl Streams {
         Service::new()
             .inline("Control.Ping", |_null: bool| (Ok(Nothing {}), nothing()))
             .inline("Control.Quit", move |_null: bool| (Ok(Nothing {}), quit()))
-            .inline("Dispenser.Dispense", move |name: String| {
-                (dispense(&name), nothing())
-            })
+            .inline("Dispenser.Dispense", move |name: String| (dispense(&name), nothing()))
     }
 
     fn dispense(&self) -> impl Fn(&str) -> Result<u32, String> + Send + Sync + 'static {

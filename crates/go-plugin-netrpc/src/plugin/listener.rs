@@ -74,9 +74,7 @@ impl Drop for Listener {
 /// value is no value.
 fn socket_directory(asked: Option<OsString>, temporary: Option<OsString>) -> PathBuf {
     let given = |value: Option<OsString>| value.filter(|value| !value.is_empty());
-    given(asked)
-        .or(given(temporary))
-        .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+    given(asked).or(given(temporary)).map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
 }
 
 /// Binds with mode 0600 from the start: with `chmod` afterwards, others could connect in between.
@@ -103,10 +101,7 @@ mod tests {
         let directory = |asked: Option<&str>, temporary: Option<&str>| {
             socket_directory(asked.map(OsString::from), temporary.map(OsString::from))
         };
-        assert_eq!(
-            directory(Some("/run/p"), Some("/var/tmp")),
-            Path::new("/run/p")
-        );
+        assert_eq!(directory(Some("/run/p"), Some("/var/tmp")), Path::new("/run/p"));
         assert_eq!(directory(Some(""), Some("/var/tmp")), Path::new("/var/tmp"));
         assert_eq!(directory(Some(""), Some("")), Path::new("/tmp"));
         assert_eq!(directory(None, None), Path::new("/tmp"));

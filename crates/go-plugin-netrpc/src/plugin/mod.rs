@@ -30,11 +30,7 @@ impl Plugin {
     /// A plugin that serves nothing yet, with the default limits.
     #[must_use]
     pub fn new(handshake: Handshake) -> Self {
-        Self {
-            handshake,
-            services: BTreeMap::new(),
-            limits: Limits::default(),
-        }
+        Self { handshake, services: BTreeMap::new(), limits: Limits::default() }
     }
 
     /// Serves `service` to hosts that dispense `name`. Its methods are called `Plugin.…` on the
@@ -62,10 +58,7 @@ impl Plugin {
     ///
     /// [`ServeError`] before the handshake line, or when the operating system fails us.
     pub fn serve(self) -> Result<Ended, ServeError> {
-        serve::serve(
-            &self.handshake,
-            Connections::new(self.services, self.limits)?,
-        )
+        serve::serve(&self.handshake, Connections::new(self.services, self.limits)?)
     }
 
     /// Serves one connection without a process around it, for tests: no handshake, no signals.

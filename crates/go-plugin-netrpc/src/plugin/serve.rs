@@ -111,13 +111,7 @@ pub(super) fn serve(handshake: &Handshake, connections: Connections) -> Result<E
     };
     print_handshake(&line.encode()?).map_err(|source| ServeError::Stdout { source })?;
     tracing::debug!("listening on {:?}", listener.path());
-    let ended = Loop {
-        listener: &listener,
-        connections: &connections,
-        terminate,
-        host,
-    }
-    .run();
+    let ended = Loop { listener: &listener, connections: &connections, terminate, host }.run();
     drop(listener);
     Ok(ended?)
 }
@@ -125,9 +119,7 @@ pub(super) fn serve(handshake: &Handshake, connections: Connections) -> Result<E
 fn check_host(handshake: &Handshake) -> Result<(), ServeError> {
     let cookie = env::var_os(&handshake.cookie_key);
     if cookie.is_none_or(|cookie| cookie != *handshake.cookie_value) {
-        return Err(ServeError::NoHost {
-            key: handshake.cookie_key.clone(),
-        });
+        return Err(ServeError::NoHost { key: handshake.cookie_key.clone() });
     }
     if env::var_os(ENV_CLIENT_CERT).is_some_and(|certificate| !certificate.is_empty()) {
         return Err(ServeError::Tls);
@@ -239,10 +231,10 @@ impl Loop<'_> {
         if let Some(exit) = &self.host.exit {
             fds.push(PollFd::from_borrowed_fd(exit.as_fd(), PollFlags::IN));
         }
-        let timeout = self.host.poll_interval().map(|interval| Timespec {
-            tv_sec: 0,
-            tv_nsec: i64::from(interval.subsec_nanos()),
-        });
+        let timeout = self
+            .host
+            .poll_interval()
+            .map(|interval| Timespec { tv_sec: 0, tv_nsec: i64::from(interval.subsec_nanos()) });
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),

@@ -102,14 +102,7 @@ impl RpcClient {
             header: None,
             pending: Arc::clone(&pending),
         };
-        (
-            Self {
-                stream: stream.clone(),
-                outgoing: Arc::default(),
-                pending,
-            },
-            responses,
-        )
+        (Self { stream: stream.clone(), outgoing: Arc::default(), pending }, responses)
     }
 
     /// Calls a method by its full name, such as `Plugin.Init`, and waits for the reply.
@@ -131,17 +124,11 @@ impl RpcClient {
         let method = || method.to_owned();
         match receiver.recv_timeout(limit) {
             Ok(Ok(Ok(reply))) => Ok(reply),
-            Ok(Ok(Err(error))) => Err(CallError::Reply {
-                method: method(),
-                source: error.into(),
-            }),
+            Ok(Ok(Err(error))) => Err(CallError::Reply { method: method(), source: error.into() }),
             Ok(Err(error)) => Err(error),
             Err(RecvTimeoutError::Timeout) => {
                 lock(&self.pending).calls.remove(&seq);
-                Err(CallError::Timeout {
-                    method: method(),
-                    limit,
-                })
+                Err(CallError::Timeout { method: method(), limit })
             }
             Err(RecvTimeoutError::Disconnected) => Err(CallError::Ended { method: method() }),
         }
@@ -159,33 +146,22 @@ impl RpcClient {
         // Held while writing: calls must go out in the order in which they were encoded.
         let mut outgoing = lock(&self.outgoing);
         let seq = outgoing.last_seq + 1;
-        let request = Request {
-            service_method: method.to_owned(),
-            seq,
-        };
+        let request = Request { service_method: method.to_owned(), seq };
         let argument = outgoing.encoder.encode(argument);
-        let unencodable = |source| CallError::Argument {
-            method: method.to_owned(),
-            source,
-        };
+        let unencodable = |source| CallError::Argument { method: method.to_owned(), source };
         let argument = argument.map_err(unencodable)?;
         let mut message = outgoing.encoder.encode(&request).map_err(unencodable)?;
         message.extend_from_slice(&argument);
         outgoing.last_seq = seq;
         let mut pending = lock(&self.pending);
         if pending.ended {
-            return Err(CallError::Ended {
-                method: method.to_owned(),
-            });
+            return Err(CallError::Ended { method: method.to_owned() });
         }
         pending.calls.insert(seq, (method.to_owned(), finish));
         drop(pending);
         self.stream.write_all(&message).map_err(|source| {
             lock(&self.pending).calls.remove(&seq);
-            CallError::Send {
-                method: method.to_owned(),
-                source,
-            }
+            CallError::Send { method: method.to_owned(), source }
         })?;
         Ok(seq)
     }
@@ -193,16 +169,10 @@ impl RpcClient {
 
 impl Receiver for Responses {
     fn data(&mut self, bytes: &[u8]) -> Result<(), Refused> {
-        let Self {
-            values,
-            header,
-            pending,
-        } = self;
+        let Self { values, header, pending } = self;
         values.feed(bytes, |value| match header.take() {
             None => {
-                let response = value
-                    .ok()
-                    .and_then(|decoder| decoder.decode::<Response>().ok());
+                let response = value.ok().and_then(|decoder| decoder.decode::<Response>().ok());
                 *header = Some(response.ok_or(Refused)?);
                 Ok(())
             }
@@ -241,10 +211,7 @@ fn finish(
         (Some((method, finish)), value) => {
             if let Ok(decoder) = value {
                 let _ = decoder.discard();
-                finish(Err(CallError::Remote {
-                    method,
-                    message: response.error,
-                }));
+                finish(Err(CallError::Remote { method, message: response.error }));
             } else if let Err(source) = value {
                 finish(Err(CallError::Reply { method, source }));
             }

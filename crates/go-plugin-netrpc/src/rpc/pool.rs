@@ -65,9 +65,7 @@ impl Pool {
             work: Condvar::new(),
             watch: Condvar::new(),
         };
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Runs a call on a thread of the pool, or answers it with the reason why not.
@@ -133,10 +131,7 @@ impl Pool {
             Ok(outcome) => call.answer(&outcome, Waiting::Allowed),
             Err(panic) => {
                 let method = call.method().to_owned();
-                let failure = CallFailure::Panicked {
-                    method,
-                    message: panic_message(panic),
-                };
+                let failure = CallFailure::Panicked { method, message: panic_message(panic) };
                 call.fail(&failure, Waiting::Allowed)
             }
         };
@@ -145,10 +140,7 @@ impl Pool {
             state.unanswered = state.unanswered.saturating_sub(1);
         } else {
             let took = started.elapsed();
-            tracing::warn!(
-                "{} returned after {took:.1?}, too late for its caller",
-                call.method()
-            );
+            tracing::warn!("{} returned after {took:.1?}, too late for its caller", call.method());
         }
     }
 
@@ -181,20 +173,12 @@ impl Pool {
     fn keep_watch(&self) {
         let mut state = self.shared.lock();
         loop {
-            while state
-                .deadlines
-                .front()
-                .is_some_and(|(_, call)| call.is_answered())
-            {
+            while state.deadlines.front().is_some_and(|(_, call)| call.is_answered()) {
                 state.deadlines.pop_front();
             }
             let Some((deadline, _)) = state.deadlines.front() else {
                 state.watchdog = Watchdog::Idle;
-                state = self
-                    .shared
-                    .watch
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.shared.watch.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let left = deadline.saturating_duration_since(Instant::now());

@@ -49,10 +49,7 @@ pub(crate) enum Waiting {
 
 impl Replies {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            state: Mutex::default(),
-        }
+        Self { stream, state: Mutex::default() }
     }
 
     /// No more calls come.
@@ -116,11 +113,8 @@ impl State {
             Err(error) if error.is_empty() => (Vec::new(), "unknown error".to_owned()),
             Err(error) => (Vec::new(), error.clone()),
         };
-        let header = Response {
-            service_method: request.service_method.clone(),
-            seq: request.seq,
-            error,
-        };
+        let header =
+            Response { service_method: request.service_method.clone(), seq: request.seq, error };
         let mut message = self.encoder.encode(&header).unwrap_or_default();
         if header.error.is_empty() {
             message.extend_from_slice(&body);
@@ -138,12 +132,7 @@ impl Call {
         failed: fn(&CallFailure) -> Outcome,
     ) -> Self {
         replies.lock().in_flight += 1;
-        Self {
-            replies: Arc::clone(replies),
-            request,
-            failed,
-            answered: AtomicBool::new(false),
-        }
+        Self { replies: Arc::clone(replies), request, failed, answered: AtomicBool::new(false) }
     }
 
     pub(crate) fn method(&self) -> &str {

@@ -30,12 +30,7 @@ impl ServerConnection {
         let replies = Arc::new(Replies::new(stream));
         Self {
             values: Values::new(limit, Sender::Anybody),
-            calls: Calls {
-                service,
-                replies,
-                pool,
-                request: None,
-            },
+            calls: Calls { service, replies, pool, request: None },
         }
     }
 }

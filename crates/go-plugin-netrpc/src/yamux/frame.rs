@@ -217,21 +217,10 @@ impl Splitter {
 
 #[cfg(test)]
 mod tests {
-    #![expect(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        reason = "a test may panic"
-    )]
-
     use super::*;
 
     fn header(kind: Kind, flags: Flags, stream_id: u32, length: u32) -> Header {
-        Header {
-            kind,
-            flags,
-            stream_id,
-            length,
-        }
+        Header { kind, flags, stream_id, length }
     }
 
     fn pieces(splitter: &mut Splitter, mut input: &[u8]) -> Vec<String> {
@@ -256,10 +245,7 @@ mod tests {
         bytes[1] = 4;
         assert_eq!(Header::parse(&bytes), Err(FrameError::Kind { actual: 4 }));
         bytes[0] = 22;
-        assert_eq!(
-            Header::parse(&bytes),
-            Err(FrameError::Version { actual: 22 })
-        );
+        assert_eq!(Header::parse(&bytes), Err(FrameError::Version { actual: 22 }));
     }
 
     #[test]
@@ -279,11 +265,7 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(
-                (headers, payload.as_slice()),
-                (2, &b"hello"[..]),
-                "cut at {cut}"
-            );
+            assert_eq!((headers, payload.as_slice()), (2, &b"hello"[..]), "cut at {cut}");
         }
     }
 

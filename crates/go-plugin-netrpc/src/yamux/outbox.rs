@@ -34,11 +34,7 @@ struct State {
 
 impl Outbox {
     pub(crate) fn new(socket: UnixStream) -> Self {
-        Self {
-            socket,
-            state: Mutex::default(),
-            drained: Condvar::new(),
-        }
+        Self { socket, state: Mutex::default(), drained: Condvar::new() }
     }
 
     pub(crate) fn socket(&self) -> &UnixStream {
@@ -49,10 +45,7 @@ impl Outbox {
     pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         while state.writing && !state.failed && state.unsent.len() > MAX_UNSENT {
-            state = self
-                .drained
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.failed {
             return Err(io::ErrorKind::BrokenPipe.into());

@@ -176,10 +176,7 @@ impl Session {
         R: Receiver + 'static,
     {
         let next = |id: u32| id.checked_add(2);
-        let taken = self
-            .inner
-            .next_id
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let taken = self.inner.next_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         let id = taken.map_err(|_| StreamError::SessionEnded)?;
         let stream = Stream::new(id, Arc::clone(&self.inner));
         let incoming = Incoming::new(Box::new(receiver(&stream)));
@@ -187,13 +184,7 @@ impl Session {
         if streams.ended || self.inner.gone_away.load(Ordering::Relaxed) {
             return Err(StreamError::SessionEnded);
         }
-        streams.open.insert(
-            id,
-            Entry {
-                stream: stream.clone(),
-                incoming,
-            },
-        );
+        streams.open.insert(id, Entry { stream: stream.clone(), incoming });
         drop(streams);
         stream.control(Kind::WindowUpdate, Flags::SYN, 0);
         Ok(stream)
@@ -228,12 +219,7 @@ impl Session {
     pub fn go_away(&self, reason: GoAway) {
         let length = reason.code();
         let kind = Kind::GoAway;
-        self.inner.post(&Header {
-            kind,
-            flags: Flags::NONE,
-            stream_id: 0,
-            length,
-        });
+        self.inner.post(&Header { kind, flags: Flags::NONE, stream_id: 0, length });
     }
 
     /// Closes the connection. [`Session::run`] returns soon after.
@@ -296,10 +282,7 @@ impl Session {
             stream.control(Kind::WindowUpdate, Flags::RST, 0);
             return Ok(());
         };
-        let entry = Entry {
-            stream: stream.clone(),
-            incoming: Incoming::new(receiver),
-        };
+        let entry = Entry { stream: stream.clone(), incoming: Incoming::new(receiver) };
         self.inner.lock().open.insert(id, entry);
         stream.control(Kind::WindowUpdate, Flags::ACK, 0);
         Ok(())
@@ -320,13 +303,7 @@ struct Frames {
 
 impl Frames {
     fn new() -> Self {
-        Self {
-            splitter: Splitter::default(),
-            target: None,
-            left: 0,
-            fin: false,
-            whole: true,
-        }
+        Self { splitter: Splitter::default(), target: None, left: 0, fin: false, whole: true }
     }
 
     fn take(
@@ -347,11 +324,7 @@ impl Frames {
     }
 
     fn end(&self) -> Result<(), SessionError> {
-        if self.whole {
-            Ok(())
-        } else {
-            Err(SessionError::HalfFrame)
-        }
+        if self.whole { Ok(()) } else { Err(SessionError::HalfFrame) }
     }
 
     fn header(
@@ -363,10 +336,7 @@ impl Frames {
         tracing::trace!("< {header:?}");
         match header.kind {
             Kind::Ping if header.flags.contains(Flags::SYN) => {
-                session.inner.post(&Header {
-                    flags: Flags::ACK,
-                    ..header
-                });
+                session.inner.post(&Header { flags: Flags::ACK, ..header });
                 Ok(())
             }
             Kind::Ping => Ok(()),
@@ -374,9 +344,9 @@ impl Frames {
                 session.inner.gone_away.store(true, Ordering::Relaxed);
                 Ok(())
             }
-            Kind::GoAway => Err(SessionError::GoneAway {
-                reason: GoAway::from_code(header.length),
-            }),
+            Kind::GoAway => {
+                Err(SessionError::GoneAway { reason: GoAway::from_code(header.length) })
+            }
             Kind::Data | Kind::WindowUpdate => self.stream_frame(header, session, acceptor),
         }
     }
@@ -412,24 +382,16 @@ impl Frames {
             entry.stream.add_window(header.length);
         }
         self.fin = header.flags.contains(Flags::FIN);
-        if self.left == 0 {
-            self.finish_frame(session)
-        } else {
-            Ok(())
-        }
+        if self.left == 0 { self.finish_frame(session) } else { Ok(()) }
     }
 
     fn payload(&mut self, bytes: &[u8], session: &Session) -> Result<(), SessionError> {
-        self.left = self
-            .left
-            .saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        self.left = self.left.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         if let Some(entry) = &self.target {
             let delivered = entry.lock().deliver(bytes);
             match delivered {
                 Ok(0) => {}
-                Ok(credit) => entry
-                    .stream
-                    .control(Kind::WindowUpdate, Flags::NONE, credit),
+                Ok(credit) => entry.stream.control(Kind::WindowUpdate, Flags::NONE, credit),
                 Err(Refused) => {
                     entry.stream.reset();
                     entry.lock().end();
@@ -437,11 +399,7 @@ impl Frames {
                 }
             }
         }
-        if self.left == 0 {
-            self.finish_frame(session)
-        } else {
-            Ok(())
-        }
+        if self.left == 0 { self.finish_frame(session) } else { Ok(()) }
     }
 
     /// Acts on a FIN, which counts after the payload of its frame.
@@ -512,20 +470,13 @@ impl Entry {
 
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry")
-            .field("stream", &self.stream.id())
-            .finish_non_exhaustive()
+        f.debug_struct("Entry").field("stream", &self.stream.id()).finish_non_exhaustive()
     }
 }
 
 impl Incoming {
     fn new(receiver: Box<dyn Receiver>) -> Arc<Mutex<Self>> {
-        Arc::new(Mutex::new(Self {
-            receiver,
-            window: INITIAL_WINDOW,
-            credit: 0,
-            ended: false,
-        }))
+        Arc::new(Mutex::new(Self { receiver, window: INITIAL_WINDOW, credit: 0, ended: false }))
     }
 
     fn reserve(&mut self, id: u32, length: u32) -> Result<(), SessionError> {
@@ -540,9 +491,7 @@ impl Incoming {
         if !self.ended {
             self.receiver.data(bytes)?;
         }
-        self.credit = self
-            .credit
-            .saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        self.credit = self.credit.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         if self.credit < INITIAL_WINDOW / 2 {
             return Ok(0);
         }

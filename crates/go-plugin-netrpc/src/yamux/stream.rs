@@ -75,14 +75,7 @@ impl Stream {
             remote_closed: false,
             reset: false,
         });
-        Self {
-            inner: Arc::new(StreamInner {
-                id,
-                session,
-                state,
-                changed: Condvar::new(),
-            }),
-        }
+        Self { inner: Arc::new(StreamInner { id, session, state, changed: Condvar::new() }) }
     }
 
     /// The stream's number: odd when the host opened it, even when the plugin did.
@@ -119,10 +112,7 @@ impl Stream {
         let len = u32::try_from(bytes.len()).map_err(stalled)?;
         let mut state = self.lock();
         state.check(id)?;
-        state.window = state
-            .window
-            .checked_sub(len)
-            .ok_or(StreamError::Stalled { id })?;
+        state.window = state.window.checked_sub(len).ok_or(StreamError::Stalled { id })?;
         drop(state);
         for chunk in bytes.chunks(MAX_PAYLOAD) {
             self.inner.session.outbox().post(&self.data_frame(chunk))?;
@@ -155,12 +145,7 @@ impl Stream {
 
     /// Sends a frame without data. A failure shows when the session ends.
     pub(super) fn control(&self, kind: Kind, flags: Flags, length: u32) {
-        let header = Header {
-            kind,
-            flags,
-            stream_id: self.id(),
-            length,
-        };
+        let header = Header { kind, flags, stream_id: self.id(), length };
         self.inner.session.post(&header);
     }
 
@@ -210,12 +195,7 @@ impl Stream {
 
     fn data_frame(&self, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let header = Header {
-            kind: Kind::Data,
-            flags: Flags::NONE,
-            stream_id: self.id(),
-            length,
-        };
+        let header = Header { kind: Kind::Data, flags: Flags::NONE, stream_id: self.id(), length };
         tracing::trace!("> {header:?}");
         let mut frame = Vec::with_capacity(HEADER_LEN + payload.len());
         frame.extend_from_slice(&header.encode());
@@ -224,10 +204,7 @@ impl Stream {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

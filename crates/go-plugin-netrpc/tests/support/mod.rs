@@ -1,10 +1,6 @@
 //! A peer that writes whatever a test wants, frame by frame. Used by the tests of both crates.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -32,10 +28,7 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) fn new(socket: UnixStream) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self {
-            socket,
-            next_stream: 1,
-        }
+        Self { socket, next_stream: 1 }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
@@ -43,22 +36,12 @@ impl Peer {
     }
 
     pub(crate) fn send(&mut self, kind: Kind, flags: Flags, stream_id: u32, length: u32) {
-        let header = Header {
-            kind,
-            flags,
-            stream_id,
-            length,
-        };
+        let header = Header { kind, flags, stream_id, length };
         self.write(&header.encode());
     }
 
     pub(crate) fn data(&mut self, stream_id: u32, bytes: &[u8]) {
-        self.send(
-            Kind::Data,
-            Flags::NONE,
-            stream_id,
-            u32::try_from(bytes.len()).unwrap(),
-        );
+        self.send(Kind::Data, Flags::NONE, stream_id, u32::try_from(bytes.len()).unwrap());
         self.write(bytes);
     }
 
@@ -83,11 +66,7 @@ impl Peer {
         let mut bytes = [0; 12];
         self.socket.read_exact(&mut bytes).ok()?;
         let header = Header::parse(&bytes).unwrap();
-        let length = if header.kind == Kind::Data {
-            header.length as usize
-        } else {
-            0
-        };
+        let length = if header.kind == Kind::Data { header.length as usize } else { 0 };
         let mut payload = vec![0; length];
         self.socket.read_exact(&mut payload).ok()?;
         Some(Frame { header, payload })
@@ -104,12 +83,7 @@ impl Peer {
             let frame = self.frame().expect("the connection has ended");
             if frame.header.stream_id == stream_id && frame.header.kind == Kind::Data {
                 data.extend_from_slice(&frame.payload);
-                self.send(
-                    Kind::WindowUpdate,
-                    Flags::NONE,
-                    stream_id,
-                    frame.header.length,
-                );
+                self.send(Kind::WindowUpdate, Flags::NONE, stream_id, frame.header.length);
             }
             assert!(
                 frame.header.stream_id != stream_id || !frame.header.flags.contains(Flags::RST),

@@ -1,0 +1,55 @@
+# Recipes for people. Where CI checks the same thing, the recipe is a step of .ci/run, so both run one command.
+
+export CARGO_TERM_COLOR := "always"
+
+# Lists the recipes.
+default:
+    @{{ just_executable() }} --list --unsorted
+
+# Formats the code.
+fmt:
+    cargo fmt --all
+
+# Runs clippy; a warning is an error.
+lint:
+    .ci/run format lint
+
+# Runs every test that needs no outside program.
+test:
+    .ci/run test
+
+# Builds the API documentation; a warning is an error.
+doc:
+    .ci/run doc
+
+# Checks licences, duplicates and sources of the dependencies.
+deny:
+    .ci/run deny
+
+# Checks that the oldest promised Rust builds the workspace.
+msrv:
+    .ci/run msrv
+
+# Writes the generated files again.
+generated:
+    .ci/run generated
+
+# Builds the function's image for this machine, for example with `--platform linux/arm64` for another one.
+image *options:
+    docker build --tag localhost/inject-ephemeral-access-plugin:0.1.0 {{ options }} .
+
+# Runs the end-to-end tests; arguments go to `cargo test`, for example `--test kpt`.
+e2e *options:
+    e2e/run {{ options }}
+
+# Runs every fuzz target for some seconds.
+fuzz seconds="60":
+    FUZZ_SECONDS={{ seconds }} .ci/run fuzz
+
+# Runs the benchmarks.
+bench *options:
+    cargo bench {{ options }}
+
+# Runs everything that CI runs.
+ci:
+    .ci/run

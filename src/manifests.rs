@@ -1,0 +1,218 @@
+//! Plain manifests: the same change without a ResourceList.
+//!
+//! A file holds documents parted by `---`, each an object or a `List` of objects, in YAML or JSON.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::config::Config;
+use crate::finding::Finding;
+use crate::resource_list::{Part, list_parts};
+use crate::results::Severity;
+use crate::yaml::Tree;
+use crate::yaml::text::{line_at, line_end, line_start, next_line};
+use crate::{change_target, config_findings};
+
+/// The text of manifests, and where their objects stand.
+#[derive(Debug)]
+pub struct Manifests<'i> {
+    text: &'i str,
+    objects: Vec<Object>,
+}
+
+#[derive(Debug)]
+struct Object {
+    part: Part,
+    kind: String,
+    name: String,
+    namespace: Option<String>,
+}
+
+/// New text, if there is any, and what was done and left alone.
+#[derive(Debug)]
+pub struct Outcome<'i> {
+    /// The manifests as they are to be, in pieces; none after an error.
+    pub stdout: Option<Vec<Cow<'i, str>>>,
+    /// What was found and done.
+    pub findings: Vec<Finding>,
+    /// What became of each object, for people.
+    pub report: Vec<String>,
+}
+
+/// Injects what a functionConfig, or just an image, asks for.
+///
+/// `config` is the text of the functionConfig; without it, `image` is injected with all defaults.
+#[must_use]
+pub fn inject<'i>(
+    manifests: &Manifests<'i>,
+    config: Option<&str>,
+    image: Option<&str>,
+) -> Outcome<'i> {
+    let config = match (config, image) {
+        (Some(document), _) => {
+            Config::from_document(document).map_err(|errors| config_findings(&errors, document))
+        }
+        (None, image) => Config::from_image(image.unwrap_or_default())
+            .map_err(|errors| config_findings(&errors, "")),
+    };
+    manifests.change(config)
+}
+
+/// Removes what a record names, or with a functionConfig what that names.
+#[must_use]
+pub fn uninject<'i>(manifests: &Manifests<'i>, config: Option<&str>) -> Outcome<'i> {
+    let config = match config {
+        None => Ok(Config::removal()),
+        Some(document) => Config::from_document(document)
+            .map(Config::absent)
+            .map_err(|errors| config_findings(&errors, document)),
+    };
+    manifests.change(config)
+}
+
+impl<'i> Manifests<'i> {
+    /// Finds the objects of a file's text.
+    ///
+    /// # Errors
+    ///
+    /// Returns a finding if the bytes are no UTF-8 or a document is no YAML.
+    pub fn parse(bytes: &'i [u8]) -> Result<Self, Box<Finding>> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            Finding::error(format!("the byte at offset {} is not UTF-8", error.valid_up_to()))
+        })?;
+        let mut objects = Vec::new();
+        for document in documents(text) {
+            let lines = line_at(text, document.start) - 1;
+            let source = text.get(document.clone()).unwrap_or_default();
+            let tree = Tree::parse_to_depth(source, 2)
+                .map_err(|error| Box::new(Finding::error(error.below(lines).to_string())))?;
+            match list_parts(&tree) {
+                Some(parts) => objects.extend(parts.into_iter().map(|part| {
+                    let range = part.range.start + document.start..part.range.end + document.start;
+                    Object::read(text, Part { range, ..part })
+                })),
+                None if tree.root().is_some() => {
+                    objects.push(Object::read(text, Part { range: document, column: 0 }));
+                }
+                None => {}
+            }
+        }
+        Ok(Self { text, objects })
+    }
+
+    fn change(&self, config: Result<Config, Vec<Finding>>) -> Outcome<'i> {
+        match config.and_then(|config| self.changed(&config)) {
+            Ok(outcome) => outcome,
+            Err(findings) => Outcome { stdout: None, findings, report: Vec::new() },
+        }
+    }
+
+    fn changed(&self, config: &Config) -> Result<Outcome<'i>, Vec<Finding>> {
+        if self.objects.is_empty() {
+            return Err(vec![Finding::error("the input holds no objects")]);
+        }
+        let parts: Vec<Part> = self.objects.iter().map(|object| object.part.clone()).collect();
+        let (found, edited) = change_target(config, self.text, &parts)?;
+        let verb = if edited.document.is_some() { "changed" } else { "as it should be" };
+        let report = self.report(found.index, verb);
+        let stdout = match (edited.document, parts.get(found.index)) {
+            (Some(document), Some(part)) => {
+                let text = document.get(part.column..).unwrap_or_default().to_owned();
+                let before = self.text.get(..part.range.start).unwrap_or_default();
+                let after = self.text.get(part.range.end..).unwrap_or_default();
+                vec![Cow::Borrowed(before), Cow::Owned(text), Cow::Borrowed(after)]
+            }
+            _ => vec![Cow::Borrowed(self.text)],
+        };
+        Ok(Outcome { stdout: Some(stdout), findings: edited.findings, report })
+    }
+
+    /// A line for the target and for every other Deployment, and a count of all else.
+    fn report(&self, target: usize, verb: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut others = 0;
+        for (index, object) in self.objects.iter().enumerate() {
+            if index == target {
+                lines.push(format!("{} {verb}", object.title()));
+            } else if object.kind == "Deployment" {
+                lines.push(format!("{} left alone: it does not match the target", object.title()));
+            } else {
+                others += 1;
+            }
+        }
+        match others {
+            0 => {}
+            1 => lines.push("1 object left alone: it is no Deployment".to_owned()),
+            _ => lines.push(format!("{others} objects left alone: they are no Deployments")),
+        }
+        lines
+    }
+}
+
+impl Object {
+    fn read(text: &str, part: Part) -> Self {
+        let document = part.document(text);
+        // A skeleton is enough for the names; what cannot be read has none.
+        let tree = Tree::parse_to_depth(&document, 2).ok();
+        let word = |path: &[&str]| {
+            let tree = tree.as_ref()?;
+            let id = path.iter().try_fold(tree.root()?, |id, key| tree.get(id, key))?;
+            tree.str(id).map(ToOwned::to_owned)
+        };
+        let kind = word(&["kind"]).unwrap_or_default();
+        let name = word(&["metadata", "name"]).unwrap_or_default();
+        let namespace = word(&["metadata", "namespace"]);
+        Self { kind, name, namespace, part }
+    }
+
+    fn title(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{} \"{namespace}/{}\"", self.kind, self.name),
+            None => format!("{} \"{}\"", self.kind, self.name),
+        }
+    }
+}
+
+impl Outcome<'_> {
+    /// Whether the run failed.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+}
+
+/// The documents of a stream, each with its `---` line and the directives before it.
+///
+/// A marker stands at column 0, where no scalar can hold it.
+fn documents(text: &str) -> Vec<Range<usize>> {
+    let is_marker = |at: usize, marker: &str| {
+        let line = text.get(at..line_end(text, at)).unwrap_or_default();
+        let rest = line.strip_prefix('\u{feff}').unwrap_or(line).strip_prefix(marker);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
+    };
+    let mut starts = vec![0];
+    let mut next = Some(0);
+    while let Some(at) = next {
+        next = next_line(text, at);
+        if is_marker(at, "---") {
+            starts.push(before_directives(text, at));
+        } else if is_marker(at, "...") {
+            starts.push(next.unwrap_or(text.len()));
+        }
+    }
+    starts.dedup();
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    starts.iter().zip(ends).map(|(start, end)| *start..end).filter(|r| !r.is_empty()).collect()
+}
+
+fn before_directives(text: &str, marker: usize) -> usize {
+    let mut at = marker;
+    while at > 0 {
+        let before = line_start(text, at - 1);
+        if !text.get(before..).unwrap_or_default().starts_with('%') {
+            break;
+        }
+        at = before;
+    }
+    at
+}

@@ -1,0 +1,225 @@
+//! The ResourceList: where its parts stand, and the same bytes with an item or results changed.
+//!
+//! The specification is in kustomize's `cmd/config/docs/api-conventions/functions-spec.md`. Two
+//! readers find the parts: a line scanner ([`scan`]) for the shape that orchestrators send, and the
+//! event parser ([`events`]) for everything else. Where both can read an input they agree; a fuzz
+//! target holds them to it.
+
+mod events;
+
+mod scan;
+
+pub(crate) use events::list_parts;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde_json::Value;
+
+use crate::results::Result as KrmResult;
+use crate::yaml::render::Layout;
+use crate::yaml::{Refusal, SyntaxError, Tree};
+
+/// The versions of `config.kubernetes.io` that carry the fields that are read here.
+const API_VERSIONS: [&str; 3] =
+    ["config.kubernetes.io/v1", "config.kubernetes.io/v1beta1", "config.kubernetes.io/v1alpha1"];
+
+/// Why standard input is not a ResourceList that the function can work on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ResourceListError {
+    #[error("standard input is empty")]
+    Empty,
+    #[error("standard input is not UTF-8: the byte at offset {offset} is invalid")]
+    NotUtf8 { offset: usize },
+    #[error("standard input is not YAML: {0}")]
+    Syntax(#[from] SyntaxError),
+    #[error("standard input must be a ResourceList, got {actual}")]
+    NotResourceList { actual: String },
+    #[error("`apiVersion` must be one of {}, got \"{actual}\"", API_VERSIONS.map(|v| format!("\"{v}\"")).join(", "))]
+    ApiVersion { actual: String },
+    #[error("`items` must be a list")]
+    NoItems,
+    #[error("line {line}: the key `{key}` stands twice in the ResourceList")]
+    DuplicateKey { line: usize, key: String },
+}
+
+impl ResourceListError {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::NotUtf8 { .. } | Self::Syntax(_) | Self::NotResourceList { .. } => {
+                "run the program through kustomize or kpt, or patch plain manifests with the `inject` command"
+            }
+            _ => {
+                "the orchestrator sends `apiVersion`, `kind: ResourceList`, `items` and `functionConfig`"
+            }
+        }
+    }
+}
+
+/// A part of the input, readable as a document of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) range: Range<usize>,
+    /// The column at which the part begins. In its own document, spaces stand before it.
+    pub(crate) column: usize,
+}
+
+impl Part {
+    /// The part as a document. Edits of it leave its first [`Part::column`] bytes alone.
+    pub(crate) fn document<'i>(&self, input: &'i str) -> Cow<'i, str> {
+        let text = input.get(self.range.clone()).unwrap_or_default();
+        if self.column == 0 {
+            return Cow::Borrowed(text);
+        }
+        Cow::Owned(format!("{:1$}{text}", "", self.column))
+    }
+
+    pub(crate) fn text<'i>(&self, input: &'i str) -> &'i str {
+        input.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+/// Where the parts of a ResourceList stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Parts {
+    api_version: String,
+    kind: String,
+    /// None if there is no list of that name.
+    items: Option<Vec<Part>>,
+    function_config: Option<Part>,
+    /// Whether `results` can be added as lines after the end of the input.
+    results_at_end: bool,
+}
+
+/// An input and its parts.
+#[derive(Debug)]
+pub(crate) struct ResourceList<'i> {
+    input: &'i str,
+    parts: Parts,
+}
+
+impl<'i> ResourceList<'i> {
+    /// Finds the parts of `input`, which is taken for a ResourceList if its `kind` says so.
+    pub(crate) fn parse(input: &'i [u8]) -> Result<Self, ResourceListError> {
+        let input = std::str::from_utf8(input)
+            .map_err(|error| ResourceListError::NotUtf8 { offset: error.valid_up_to() })?;
+        if input.trim_ascii().is_empty() {
+            return Err(ResourceListError::Empty);
+        }
+        let parts = match scan::parts(input) {
+            Some(parts) => parts,
+            None => events::parts(input)?,
+        };
+        Self::new(input, parts)
+    }
+
+    fn new(input: &'i str, parts: Parts) -> Result<Self, ResourceListError> {
+        if parts.kind != "ResourceList" {
+            let actual = match parts.kind.as_str() {
+                "" => "no `kind`".to_owned(),
+                kind => format!("kind \"{kind}\""),
+            };
+            return Err(ResourceListError::NotResourceList { actual });
+        }
+        Ok(Self { input, parts })
+    }
+
+    /// What is wrong with a ResourceList that can at least be handed back.
+    pub(crate) fn check(&self) -> Result<(), ResourceListError> {
+        if !API_VERSIONS.contains(&self.parts.api_version.as_str()) {
+            return Err(ResourceListError::ApiVersion { actual: self.parts.api_version.clone() });
+        }
+        if self.parts.items.is_none() {
+            return Err(ResourceListError::NoItems);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn input(&self) -> &'i str {
+        self.input
+    }
+
+    pub(crate) fn items(&self) -> &[Part] {
+        self.parts.items.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn function_config(&self) -> Option<&Part> {
+        self.parts.function_config.as_ref()
+    }
+
+    /// The output: the input with one item's document changed and results added.
+    ///
+    /// Results that stand in the input already are not added again. Without a change and without
+    /// results the pieces are the input itself.
+    pub(crate) fn output(
+        &self,
+        change: Option<(&Part, String)>,
+        results: &[KrmResult],
+    ) -> Result<Vec<Cow<'i, str>>, Refusal> {
+        let end = self.input.len();
+        let mut edits = self.results_edits(results)?;
+        if let Some((part, document)) = change {
+            let text = document.get(part.column..).unwrap_or_default().to_owned();
+            edits.push((part.range.clone(), text));
+        }
+        edits.sort_by_key(|(range, _)| (range.start, range.end));
+        let mut pieces = Vec::with_capacity(2 * edits.len() + 1);
+        let mut at = 0;
+        for (range, text) in edits {
+            pieces.push(Cow::Borrowed(self.input.get(at..range.start).unwrap_or_default()));
+            pieces.push(Cow::Owned(text));
+            at = range.end;
+        }
+        pieces.push(Cow::Borrowed(self.input.get(at..end).unwrap_or_default()));
+        Ok(pieces)
+    }
+
+    fn results_edits(&self, results: &[KrmResult]) -> Result<Vec<(Range<usize>, String)>, Refusal> {
+        if results.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.parts.results_at_end {
+            return Ok(vec![(self.input.len()..self.input.len(), self.results_lines(results))]);
+        }
+        let tree = Tree::parse_to_depth(self.input, 2)?;
+        let existing = events::results(self.input, &tree);
+        let new = results.iter().map(KrmResult::to_value);
+        let new: Vec<Value> = new.filter(|result| !existing.contains(result)).collect();
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let edits = events::add_results(&tree, new)?;
+        Ok(edits.into_iter().map(|edit| (edit.range, edit.text)).collect())
+    }
+
+    /// Lines after an input in block style that has no `results`.
+    fn results_lines(&self, results: &[KrmResult]) -> String {
+        let newline = if self.input.contains("\r\n") { "\r\n" } else { "\n" };
+        let values = results.iter().map(KrmResult::to_value).collect();
+        let lines = Layout::COMPACT.entry("results", &Value::Array(values), 0);
+        let mut text = String::new();
+        if !self.input.ends_with('\n') {
+            text.push_str(newline);
+        }
+        for line in lines {
+            text.push_str(&line);
+            text.push_str(newline);
+        }
+        text
+    }
+}
+
+/// Compares the two readers: what the line scanner takes, the event parser must see the same way,
+/// if it can read it at all.
+///
+/// # Errors
+///
+/// Returns both views if they differ.
+pub(crate) fn compare_readers(input: &str) -> Result<(), String> {
+    let (Some(scanned), Ok(parsed)) = (scan::parts(input), events::parts(input)) else {
+        return Ok(());
+    };
+    let parsed = Parts { results_at_end: scanned.results_at_end, ..parsed };
+    if scanned == parsed { Ok(()) } else { Err(format!("{scanned:#?}\n{parsed:#?}")) }
+}

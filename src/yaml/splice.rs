@@ -1,0 +1,815 @@
+//! One JSON Patch operation, one text edit.
+//!
+//! Text outside of an edit is never written again, so comments, order, quoting and line ends stay
+//! as they are. Whatever cannot be edited with certainty is refused with its line.
+//!
+//! | operation | edit |
+//! |---|---|
+//! | `add …/-`, block | new lines after the last item and the deeper comments that follow it |
+//! | `add …/-`, flow | `, {…}` right after the last item |
+//! | `add` a key | at the end of the mapping, at its column |
+//! | `replace` null, `[]`, `{}` by a collection | block text on the next lines |
+//! | `replace` a scalar | its range |
+//! | `remove` | whole lines; in flow one comma |
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use json_patch::PatchOperation;
+use json_patch::jsonptr::Pointer;
+use serde_json::Value;
+
+use super::field_path;
+use super::render::{self, Layout};
+use super::text::{
+    comment_lines, is_indentation, line_at, line_break_before, line_end, line_start,
+    lone_carriage_return, newline_at, next_dash,
+};
+use super::tree::{Kind, NodeId, Style, SyntaxError, Tree};
+
+/// An operation on a text, and how a value put back is spelled.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Splice {
+    pub(crate) operation: PatchOperation,
+    /// The exact text between a key's colon and the end of its value, for `replace` by an empty
+    /// value: what stood there before a collection took its place.
+    pub(crate) spelling: Option<String>,
+}
+
+/// Why an edit is not made. Nothing is written then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
+    #[error("`{field}` does not exist")]
+    NotFound { field: String },
+    #[error("line {line}: `{field}` has an anchor, so a change would reach its aliases too")]
+    Anchor { line: usize, field: String },
+    #[error("line {line}: `{field}` is an alias, so a change would reach its anchor too")]
+    Alias { line: usize, field: String },
+    #[error("line {line}: `{field}` has the tag {tag}")]
+    Tag { line: usize, field: String, tag: String },
+    #[error("line {line}: `{field}` takes keys from elsewhere with `<<`")]
+    MergeKey { line: usize, field: String },
+    #[error("line {line}: the key `{key}` stands twice in `{field}`")]
+    DuplicateKey { line: usize, field: String, key: String },
+    #[error("line {line}: a key of `{field}` is not a plain word on one line")]
+    ComplexKey { line: usize, field: String },
+    #[error("line {line}: a carriage return without a line feed")]
+    CarriageReturn { line: usize },
+    #[error("line {line}: `{field}` is laid out in a way that cannot be edited safely")]
+    Layout { line: usize, field: String },
+}
+
+impl Refusal {
+    /// The refusal in the lines of a text that `lines` more stand before.
+    pub(crate) fn below(mut self, lines: usize) -> Self {
+        match &mut self {
+            Self::Syntax(error) => *error = error.clone().below(lines),
+            Self::NotFound { .. } => {}
+            Self::Anchor { line, .. }
+            | Self::Alias { line, .. }
+            | Self::Tag { line, .. }
+            | Self::MergeKey { line, .. }
+            | Self::DuplicateKey { line, .. }
+            | Self::ComplexKey { line, .. }
+            | Self::CarriageReturn { line }
+            | Self::Layout { line, .. } => *line += lines,
+        }
+        self
+    }
+}
+
+impl Splice {
+    pub(crate) fn new(operation: PatchOperation) -> Self {
+        Self { operation, spelling: None }
+    }
+
+    /// The text after the operation.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Refusal`] if the place does not exist or cannot be edited with certainty.
+    pub(crate) fn apply(&self, text: &str) -> Result<String, Refusal> {
+        check_line_breaks(text)?;
+        let tree = Tree::parse(text)?;
+        let mut edits = self.edits(&tree)?;
+        edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
+        Ok(TextEdit::apply(text, &edits))
+    }
+
+    /// The edits of the operation, for a tree that may be collapsed below the place.
+    pub(crate) fn edits(&self, tree: &Tree<'_>) -> Result<Vec<TextEdit>, Refusal> {
+        let pointer = self.operation.path();
+        let Some((parent, last)) = pointer.split_back() else {
+            return Err(Refusal::NotFound { field: field_path(pointer) });
+        };
+        let place = Place::locate(tree, parent)?;
+        let token = last.decoded();
+        match &self.operation {
+            PatchOperation::Add(add) => match &tree.node(place.node).kind {
+                Kind::Sequence { items, .. }
+                    if token == "-" || token.parse() == Ok(items.len()) =>
+                {
+                    place.push(&add.value)
+                }
+                Kind::Sequence { .. } => Err(Refusal::NotFound { field: field_path(pointer) }),
+                _ if tree.get(place.node, &token).is_some() => {
+                    place.replace(&token, &add.value, None)
+                }
+                _ => place.insert(&token, &add.value),
+            },
+            PatchOperation::Replace(replace) => {
+                place.replace(&token, &replace.value, self.spelling.as_deref())
+            }
+            PatchOperation::Remove(_) => place.remove(&token),
+            _ => Err(Refusal::NotFound { field: field_path(pointer) }),
+        }
+    }
+}
+
+/// New text for a range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TextEdit {
+    pub(crate) range: Range<usize>,
+    pub(crate) text: String,
+}
+
+impl TextEdit {
+    fn insert(at: usize, text: String) -> Self {
+        Self { range: at..at, text }
+    }
+
+    fn delete(range: Range<usize>) -> Self {
+        Self { range, text: String::new() }
+    }
+
+    /// `text` with all `edits`, which are in order and do not overlap.
+    pub(crate) fn apply(text: &str, edits: &[Self]) -> String {
+        let mut edited = String::with_capacity(text.len() + 1024);
+        let mut at = 0;
+        for edit in edits {
+            edited.push_str(text.get(at..edit.range.start).unwrap_or_default());
+            edited.push_str(&edit.text);
+            at = edit.range.end;
+        }
+        edited.push_str(text.get(at..).unwrap_or_default());
+        edited
+    }
+}
+
+/// A collection that an operation changes.
+struct Place<'a, 't> {
+    tree: &'a Tree<'t>,
+    node: NodeId,
+    field: Cow<'a, Pointer>,
+    /// Inside brackets or braces, itself included.
+    flow: bool,
+    /// The key that the collection is the value of, if it is one's.
+    key: Option<NodeId>,
+}
+
+/// One entry of a mapping or item of a sequence, as text.
+struct Child {
+    /// The key of an entry, or the item.
+    head: NodeId,
+    /// The value of an entry, or the item.
+    value: NodeId,
+}
+
+impl<'a, 't> Place<'a, 't> {
+    /// Walks to the collection, refusing everything on the way that other places share.
+    fn locate(tree: &'a Tree<'t>, pointer: &'a Pointer) -> Result<Self, Refusal> {
+        let not_found = || Refusal::NotFound { field: field_path(pointer) };
+        let root = tree.root().ok_or_else(not_found)?;
+        let mut place = Self::new(tree, root, pointer);
+        place.check_shared(place.node)?;
+        for token in pointer.tokens() {
+            place.check_keys()?;
+            let child = place.child(&token.decoded())?;
+            place.key = (child.head != child.value).then_some(child.head);
+            place.node = child.value;
+            place.check_shared(place.node)?;
+            place.flow |= place.is_flow();
+        }
+        place.check_keys()?;
+        match tree.node(place.node).kind {
+            Kind::Sequence { .. } | Kind::Mapping { .. } => Ok(place),
+            _ => Err(not_found()),
+        }
+    }
+
+    fn new(tree: &'a Tree<'t>, node: NodeId, pointer: &'a Pointer) -> Self {
+        let mut place = Self { tree, node, field: Cow::Borrowed(pointer), flow: false, key: None };
+        place.flow = place.is_flow();
+        place
+    }
+
+    fn is_flow(&self) -> bool {
+        matches!(
+            self.tree.node(self.node).kind,
+            Kind::Sequence { flow: true, .. } | Kind::Mapping { flow: true, .. }
+        )
+    }
+
+    fn field(&self) -> String {
+        field_path(&self.field)
+    }
+
+    fn layout_refusal(&self, at: usize) -> Refusal {
+        Refusal::Layout { line: line_at(self.tree.text(), at), field: self.field() }
+    }
+
+    /// An edit below an anchor, an alias or a tag could mean something elsewhere.
+    fn check_shared(&self, id: NodeId) -> Result<(), Refusal> {
+        let (node, line, field) = (self.tree.node(id), self.tree.line(id), self.field());
+        if node.anchor.is_some() {
+            return Err(Refusal::Anchor { line, field });
+        }
+        if let Some(tag) = node.tag.clone() {
+            return Err(Refusal::Tag { line, field, tag });
+        }
+        match node.kind {
+            Kind::Alias { .. } => Err(Refusal::Alias { line, field }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_keys(&self) -> Result<(), Refusal> {
+        let mut seen = std::collections::HashSet::new();
+        for (key, _) in self.tree.entries(self.node) {
+            let (line, field) = (self.tree.line(*key), self.field());
+            if self.tree.is_merge_key(*key) {
+                return Err(Refusal::MergeKey { line, field });
+            }
+            let node = self.tree.node(*key);
+            let name = self.tree.str(*key);
+            let (Some(name), None, None) = (name, node.anchor, node.tag.as_ref()) else {
+                return Err(Refusal::ComplexKey { line, field });
+            };
+            if !seen.insert(name) {
+                return Err(Refusal::DuplicateKey { line, field, key: name.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    fn child(&self, token: &str) -> Result<Child, Refusal> {
+        let child = match &self.tree.node(self.node).kind {
+            Kind::Sequence { items, .. } => {
+                let item = token.parse().ok().and_then(|index: usize| items.get(index));
+                item.map(|item| Child { head: *item, value: *item })
+            }
+            Kind::Mapping { entries, .. } => {
+                let entry = entries.iter().find(|(key, _)| self.tree.str(*key) == Some(token));
+                entry.map(|(key, value)| Child { head: *key, value: *value })
+            }
+            _ => None,
+        };
+        child.ok_or_else(|| Refusal::NotFound {
+            field: field_path(&self.field.with_trailing_token(token)),
+        })
+    }
+
+    /// `add …/-`.
+    fn push(&self, value: &Value) -> Result<Vec<TextEdit>, Refusal> {
+        let Some(last) = self.tree.items(self.node).last() else {
+            return self.fill(&Value::Array(vec![value.clone()]));
+        };
+        let end = self.tree.node(*last).range.end;
+        if self.flow {
+            return Ok(vec![TextEdit::insert(end, format!(", {}", render::flow(value)))]);
+        }
+        let column = self.dash_column()?;
+        Ok(vec![self.lines_after(end, column, &self.layout().item(value, column))])
+    }
+
+    /// `add` of a key that is not there.
+    fn insert(&self, key: &str, value: &Value) -> Result<Vec<TextEdit>, Refusal> {
+        let Some((last_key, last_value)) = self.tree.entries(self.node).last() else {
+            let map = [(key.to_owned(), value.clone())].into_iter().collect();
+            return self.fill(&Value::Object(map));
+        };
+        let end = self.end(&Child { head: *last_key, value: *last_value });
+        if self.flow {
+            return Ok(vec![TextEdit::insert(
+                end,
+                format!(", {}", render::flow_entry(key, value)),
+            )]);
+        }
+        let column = self.key_column()?;
+        Ok(vec![self.lines_after(end, column, &self.layout().entry(key, value, column))])
+    }
+
+    /// Puts the first children into `[]` or `{}`.
+    fn fill(&self, value: &Value) -> Result<Vec<TextEdit>, Refusal> {
+        match self.key {
+            Some(key) => self.rewrite(key, self.node, value, None),
+            None => self.rewrite_in_place(self.node, value),
+        }
+    }
+
+    fn replace(
+        &self,
+        token: &str,
+        value: &Value,
+        spelling: Option<&str>,
+    ) -> Result<Vec<TextEdit>, Refusal> {
+        let child = self.child(token)?;
+        self.check_shared(child.value)?;
+        if child.head == child.value || (self.flow && spelling.is_none()) {
+            return self.rewrite_in_place(child.value, value);
+        }
+        self.rewrite(child.head, child.value, value, spelling)
+    }
+
+    /// New text between a colon and the end of its value, in a block mapping.
+    fn rewrite(
+        &self,
+        key: NodeId,
+        old: NodeId,
+        value: &Value,
+        spelling: Option<&str>,
+    ) -> Result<Vec<TextEdit>, Refusal> {
+        let text = self.tree.text();
+        let node = self.tree.node(old);
+        let after_colon = self.colon(key)? + 1;
+        if render::is_inline(value) && spelling.is_none() && self.is_one_token(old) {
+            return self.rewrite_in_place(old, value);
+        }
+        let old_block = match &node.kind {
+            Kind::Sequence { flow, .. } | Kind::Mapping { flow, .. } => !flow,
+            Kind::Scalar { style, .. } => *style == Style::Block,
+            Kind::Alias { .. } => false,
+        };
+        let mut edits = Vec::new();
+        let header_end = if old_block {
+            edits.extend(self.delete_block(after_colon, old)?);
+            after_colon
+        } else {
+            let gap = text.get(after_colon..node.range.end).unwrap_or_default();
+            // A comment or a line break before the value, or inside of `[]`, has to stay.
+            if gap.contains(['#', '\n']) && spelling.is_none() {
+                return self.rewrite_in_place(old, value);
+            }
+            edits.push(TextEdit::delete(after_colon..node.range.end));
+            node.range.end
+        };
+        if let Some(spelling) = spelling {
+            edits.push(TextEdit::insert(after_colon, spelling.to_owned()));
+        } else if render::is_inline(value) {
+            edits.push(TextEdit::insert(after_colon, format!(" {}", render::scalar(value))));
+        } else {
+            let column = self.column(self.tree.node(key).range.start)?;
+            let lines = self.layout().children(value, column);
+            edits.push(self.lines_at(line_end(text, header_end), &lines));
+        }
+        Ok(edits)
+    }
+
+    /// Takes a block value away: the indicator of a block scalar, and every line of its own.
+    fn delete_block(&self, after_colon: usize, old: NodeId) -> Result<Vec<TextEdit>, Refusal> {
+        let (text, node) = (self.tree.text(), self.tree.node(old));
+        if matches!(node.kind, Kind::Scalar { .. }) {
+            let header = text.get(after_colon..).unwrap_or_default();
+            let spaces = header.len() - header.trim_start_matches(' ').len();
+            let indicator = header.trim_start_matches(' ').bytes();
+            let length = indicator.take_while(|byte| !byte.is_ascii_whitespace()).count();
+            let header_end = after_colon + spaces + length;
+            let lines = line_end(text, header_end)..line_end(text, node.range.end.max(header_end));
+            return Ok(vec![TextEdit::delete(after_colon..header_end), TextEdit::delete(lines)]);
+        }
+        let first = match node.kind {
+            Kind::Mapping { .. } => node.range.start,
+            _ => next_dash(text, after_colon).ok_or_else(|| self.layout_refusal(after_colon))?,
+        };
+        let start = line_break_before(text, first);
+        if start < after_colon {
+            return Err(self.layout_refusal(first));
+        }
+        Ok(vec![TextEdit::delete(start..line_end(text, node.range.end))])
+    }
+
+    /// New text for the node itself, on one line.
+    fn rewrite_in_place(&self, old: NodeId, value: &Value) -> Result<Vec<TextEdit>, Refusal> {
+        let node = self.tree.node(old);
+        let written = if self.flow { render::flow(value) } else { render::scalar(value) };
+        let source = self.tree.source(old);
+        match &node.kind {
+            Kind::Scalar { style: Style::Empty, .. } => {
+                Ok(vec![TextEdit::insert(node.range.end, format!(" {written}"))])
+            }
+            Kind::Scalar { style: Style::Block, .. } => Err(self.layout_refusal(node.range.start)),
+            // A comment inside of empty brackets stays where it is.
+            Kind::Sequence { .. } | Kind::Mapping { .. } if source.contains('#') => {
+                if !self.tree.is_empty_collection(old) {
+                    return Err(self.layout_refusal(node.range.start));
+                }
+                let inner = written.get(1..written.len() - 1).unwrap_or_default().to_owned();
+                Ok(vec![TextEdit::insert(node.range.start + 1, inner)])
+            }
+            Kind::Scalar { .. }
+            | Kind::Sequence { flow: true, .. }
+            | Kind::Mapping { flow: true, .. } => {
+                Ok(vec![TextEdit { range: node.range.clone(), text: written }])
+            }
+            _ => Err(self.layout_refusal(node.range.start)),
+        }
+    }
+
+    fn remove(&self, token: &str) -> Result<Vec<TextEdit>, Refusal> {
+        let child = self.child(token)?;
+        let (index, siblings) = self.siblings(&child);
+        if self.flow {
+            return self.remove_flow(&child, index, &siblings);
+        }
+        if siblings.len() == 1 {
+            return self.remove_only();
+        }
+        let text = self.tree.text();
+        let start = self.tree.node(child.head).range.start;
+        let start = match self.tree.node(self.node).kind {
+            Kind::Sequence { .. } => self.dash_before(index, &siblings)?,
+            _ => start,
+        };
+        let end = line_end(text, self.end(&child));
+        if is_indentation(text, start) {
+            return Ok(vec![TextEdit::delete(line_break_before(text, start)..end)]);
+        }
+        // The first key of a list item shares the dash's line; the next key takes its place.
+        match siblings.get(index + 1) {
+            Some(next) if index == 0 && child.head != child.value => {
+                let next = self.tree.node(next.head).range.start;
+                Ok(vec![TextEdit::delete(start..next)])
+            }
+            _ => Err(self.layout_refusal(start)),
+        }
+    }
+
+    /// The collection stays, empty.
+    fn remove_only(&self) -> Result<Vec<TextEdit>, Refusal> {
+        let empty = match self.tree.node(self.node).kind {
+            Kind::Sequence { .. } => Value::Array(Vec::new()),
+            _ => Value::Object(serde_json::Map::new()),
+        };
+        match self.key {
+            Some(key) => self.rewrite(key, self.node, &empty, None),
+            None => Err(self.layout_refusal(self.tree.node(self.node).range.start)),
+        }
+    }
+
+    fn remove_flow(
+        &self,
+        child: &Child,
+        index: usize,
+        siblings: &[Child],
+    ) -> Result<Vec<TextEdit>, Refusal> {
+        let text = self.tree.text();
+        let start = self.tree.node(child.head).range.start;
+        let end = self.end(child);
+        let before = index.checked_sub(1).and_then(|before| siblings.get(before));
+        let range = match (before, siblings.get(index + 1)) {
+            (Some(before), _) => self.end(before)..end,
+            (None, Some(next)) => start..self.tree.node(next.head).range.start,
+            (None, None) => {
+                let rest = text.get(end..).unwrap_or_default();
+                let trimmed = rest.trim_start();
+                let comma =
+                    if trimmed.starts_with(',') { rest.len() - trimmed.len() + 1 } else { 0 };
+                start..end + comma
+            }
+        };
+        // What stands between is a comma, spaces, and perhaps a comment that is not ours to drop.
+        let gaps = [range.start..start.max(range.start), end.min(range.end)..range.end];
+        if gaps.into_iter().any(|gap| text.get(gap).unwrap_or_default().contains('#')) {
+            return Err(self.layout_refusal(start));
+        }
+        Ok(vec![TextEdit::delete(range)])
+    }
+
+    fn siblings(&self, child: &Child) -> (usize, Vec<Child>) {
+        let siblings: Vec<Child> = match &self.tree.node(self.node).kind {
+            Kind::Sequence { items, .. } => {
+                items.iter().map(|item| Child { head: *item, value: *item }).collect()
+            }
+            Kind::Mapping { entries, .. } => {
+                entries.iter().map(|(k, v)| Child { head: *k, value: *v }).collect()
+            }
+            _ => Vec::new(),
+        };
+        let index = siblings.iter().position(|sibling| sibling.head == child.head);
+        (index.unwrap_or_default(), siblings)
+    }
+
+    /// Where the text of a child ends.
+    fn end(&self, child: &Child) -> usize {
+        self.tree.node(child.value).range.end.max(self.tree.node(child.head).range.end)
+    }
+
+    /// Lines below everything that belongs to content ending at `end` in a collection at `column`.
+    fn lines_after(&self, end: usize, column: usize, lines: &[String]) -> TextEdit {
+        self.lines_at(after_deeper_comments(self.tree.text(), end, column), lines)
+    }
+
+    fn lines_at(&self, at: usize, lines: &[String]) -> TextEdit {
+        let newline = newline_at(self.tree.text(), at);
+        let text = lines.iter().flat_map(|line| [newline, line]).collect();
+        TextEdit::insert(at, text)
+    }
+
+    /// Whether a value is a scalar that stands on the line of its key or item.
+    fn is_one_token(&self, id: NodeId) -> bool {
+        match &self.tree.node(id).kind {
+            Kind::Scalar { style, .. } => *style != Style::Block,
+            _ => false,
+        }
+    }
+
+    fn colon(&self, key: NodeId) -> Result<usize, Refusal> {
+        let (text, end) = (self.tree.text(), self.tree.node(key).range.end);
+        let rest = text.get(end..).unwrap_or_default();
+        let spaces = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        match text.as_bytes().get(end + spaces) {
+            Some(b':') => Ok(end + spaces),
+            _ => Err(Refusal::ComplexKey { line: self.tree.line(key), field: self.field() }),
+        }
+    }
+
+    fn key_column(&self) -> Result<usize, Refusal> {
+        let first = self.tree.entries(self.node).first();
+        let start = first.map_or(0, |(key, _)| self.tree.node(*key).range.start);
+        self.column(start)
+    }
+
+    fn dash_column(&self) -> Result<usize, Refusal> {
+        let (_, siblings) = self.siblings(&Child { head: self.node, value: self.node });
+        let dash = self.dash_before(0, &siblings)?;
+        self.column(dash)
+    }
+
+    /// The dash of an item: the first thing that is no comment after what stands before it.
+    fn dash_before(&self, index: usize, siblings: &[Child]) -> Result<usize, Refusal> {
+        let from = match (index.checked_sub(1).and_then(|i| siblings.get(i)), self.key) {
+            (Some(before), _) => self.end(before),
+            (None, Some(key)) => self.colon(key)? + 1,
+            (None, None) if self.field.is_root() => 0,
+            // A list within a list begins on the line of its dash.
+            (None, None) => return Err(self.layout_refusal(self.tree.node(self.node).range.start)),
+        };
+        next_dash(self.tree.text(), from).ok_or_else(|| self.layout_refusal(from))
+    }
+
+    /// A column, if only indentation and dashes stand before it.
+    fn column(&self, at: usize) -> Result<usize, Refusal> {
+        let text = self.tree.text();
+        let start = line_start(text, at);
+        let before = text.get(start..at).unwrap_or_default();
+        if before.bytes().all(|byte| byte == b' ' || byte == b'-') {
+            return Ok(before.len());
+        }
+        Err(self.layout_refusal(at))
+    }
+
+    /// The habits of the neighbours, then those of the whole document.
+    fn layout(&self) -> Layout {
+        let dash_offset = self.habit(|kind| matches!(kind, Kind::Sequence { flow: false, .. }));
+        let step = self.habit(|kind| matches!(kind, Kind::Mapping { flow: false, .. }));
+        Layout {
+            step: step.filter(|step| *step > 0).unwrap_or(2),
+            dash_offset: dash_offset.unwrap_or(0),
+        }
+    }
+
+    /// Columns from the first key that has such a value to the value.
+    fn habit(&self, is_such: impl Fn(&Kind<'_>) -> bool) -> Option<usize> {
+        let mut open = vec![self.tree.root()?];
+        open.push(self.node);
+        while let Some(id) = open.pop() {
+            for (key, value) in self.tree.entries(id) {
+                let kind = &self.tree.node(*value).kind;
+                if is_such(kind)
+                    && let Some(offset) = self.offset(*key, *value)
+                {
+                    return Some(offset);
+                }
+            }
+            open.extend(self.tree.entries(id).iter().rev().map(|(_, value)| *value));
+            open.extend(self.tree.items(id).iter().rev());
+        }
+        None
+    }
+
+    fn offset(&self, key: NodeId, value: NodeId) -> Option<usize> {
+        let column = self.column(self.tree.node(key).range.start).ok()?;
+        let start = match self.tree.node(value).kind {
+            Kind::Sequence { .. } => next_dash(self.tree.text(), self.colon(key).ok()? + 1)?,
+            _ => self.tree.node(value).range.start,
+        };
+        self.column(start).ok()?.checked_sub(column)
+    }
+}
+
+/// Some YAML readers take a lone carriage return for a line break; columns are unsure then.
+fn check_line_breaks(text: &str) -> Result<(), Refusal> {
+    let lone = lone_carriage_return(text);
+    lone.map_or(Ok(()), |at| Err(Refusal::CarriageReturn { line: line_at(text, at) }))
+}
+
+/// The end of the last comment that is indented deeper than `column` and follows `end`, or of the
+/// line that holds `end`.
+fn after_deeper_comments(text: &str, end: usize, column: usize) -> usize {
+    let indentation = |line: &Range<usize>| {
+        let line = text.get(line.clone()).unwrap_or_default();
+        line.len() - line.trim_start_matches(' ').len()
+    };
+    comment_lines(text, end)
+        .filter(|line| !text.get(line.clone()).unwrap_or_default().trim_ascii().is_empty())
+        .take_while(|line| indentation(line) > column)
+        .last()
+        .map_or_else(|| line_end(text, end), |line| line.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The text after operations in JSON Patch's own form, or why not.
+    fn edited(text: &str, operations: Value) -> String {
+        let operations: Vec<PatchOperation> =
+            serde_json::from_value(operations).unwrap_or_default();
+        let mut text = text.to_owned();
+        for operation in operations {
+            match Splice::new(operation).apply(&text) {
+                Ok(edited) => text = edited,
+                Err(refusal) => return refusal.to_string(),
+            }
+        }
+        text
+    }
+
+    /// Adding and removing again gives the same bytes.
+    fn assert_inverse(text: &str, add: Value, remove: Value) {
+        let added = edited(text, json!([add]));
+        assert_ne!(added, text);
+        assert_eq!(edited(&added, json!([remove])), text, "after {added}");
+    }
+
+    #[test]
+    fn appends_items_below_deeper_comments() {
+        let text = "a:\n- x: 1 # one\n  # deeper\n# same column\nb: 2\n";
+        insta::assert_snapshot!(
+            edited(text, json!([{"op": "add", "path": "/a/-", "value": {"name": "n", "y": []}}])),
+            @r#"
+        a:
+        - x: 1 # one
+          # deeper
+        - name: "n"
+          "y": []
+        # same column
+        b: 2
+        "#
+        );
+    }
+
+    #[test]
+    fn appends_after_the_blank_lines_of_a_keep_scalar() {
+        let add = json!({"op": "add", "path": "/a/-", "value": "n"});
+        let texts = [
+            "a:\n- |+\n  x\n\n\nb: 1",
+            "a:\n  - |+\n\n\n",
+            "a:\n- >-\n  x\n\n# c\n",
+            "a:\n- |\n\nb: |\n",
+        ];
+        let all: Vec<_> = texts.iter().map(|text| edited(text, json!([add]))).collect();
+        insta::assert_debug_snapshot!(all, @r#"
+        [
+            "a:\n- |+\n  x\n\n\n- \"n\"\nb: 1",
+            "a:\n  - |+\n\n\n  - \"n\"\n",
+            "a:\n- >-\n  x\n- \"n\"\n\n# c\n",
+            "a:\n- |\n- \"n\"\n\nb: |\n",
+        ]
+        "#);
+        for text in texts {
+            assert_inverse(text, add.clone(), json!({"op": "remove", "path": "/a/1"}));
+        }
+    }
+
+    #[test]
+    fn adds_to_every_layout_and_takes_away_again() {
+        let item = |path: &str| json!({"op": "add", "path": path, "value": {"name": "plugins"}});
+        let cases = [
+            ("a:\n- x\n", "/a/-", "/a/1"),
+            ("a:\r\n  - x # c\r\nb: 1\r\n", "/a/-", "/a/1"),
+            ("a:\n- x", "/a/-", "/a/1"),
+            ("a: [x, y,]\n", "/a/-", "/a/2"),
+            ("{\"a\": [{\"b\": {}}]}", "/a/-", "/a/1"),
+            ("{\n  \"a\": {\n    \"b\": 1\n  }\n}\n", "/a/c", "/a/c"),
+            ("a:\n    b: 1 # c\n    # deeper\n", "/a/c", "/a/c"),
+            ("a:\n    b: 1 # c\n      # deeper\nd: {}\n", "/a/c", "/a/c"),
+            ("a:\n- b: |\n    text\n\n\nz: 1", "/a/0/c", "/a/0/c"),
+            ("a: &x\n- 1\nb:\n  c: *x\n", "/b/d", "/b/d"),
+            ("? a\n: b\nc:\n  d: e\n", "/c/f", "/c/f"),
+        ];
+        for (text, add, remove) in cases {
+            assert_inverse(text, item(add), json!({"op": "remove", "path": remove}));
+        }
+    }
+
+    #[test]
+    fn puts_a_collection_where_nothing_was() {
+        let replace = |value| json!([{"op": "replace", "path": "/a/b", "value": value}]);
+        let item = json!([{"name": "n", "m": {"k": "v"}}]);
+        let texts = [
+            "a:\n  b: [] # none\n  c: 1",
+            "a:\n  b:\n  c: 1",
+            "a:\n  b: ~\n",
+            "a:\n  b: # none\n    # still none\n  c: 1",
+            "a:\n  b: [ # keep\n  ]\n",
+            "a:\n  b: # keep\n    []\n",
+            "a: {b: [], c: 1}",
+        ];
+        let all: Vec<_> = texts.iter().map(|text| edited(text, replace(item.clone()))).collect();
+        insta::assert_snapshot!(all.join("\n---\n"));
+    }
+
+    #[test]
+    fn spells_what_is_put_back() {
+        for (spelling, rest) in
+            [(" []", " # none\n"), ("   null", "\n"), ("", " # c\n"), ("", "\n")]
+        {
+            let text = format!("a:{spelling}{rest}b: 1\n");
+            let filled = edited(&text, json!([{"op": "add", "path": "/a", "value": [{"x": "y"}]}]));
+            let operation =
+                serde_json::from_value(json!({"op": "replace", "path": "/a", "value": null}));
+            let Ok(operation) = operation else { panic!("not an operation") };
+            let splice = Splice { operation, spelling: Some(spelling.to_owned()) };
+            assert_eq!(splice.apply(&filled), Ok(text));
+        }
+    }
+
+    #[test]
+    fn replaces_scalars_where_they_stand() {
+        let replace = |text: &str, value| {
+            edited(
+                text,
+                json!([{"op": "replace", "path": "/a/0", "value": {}}, {"op": "replace", "path": "/b", "value": value}]),
+            )
+        };
+        let all = [
+            replace("a: [x]\nb: old # c\n", json!("new")),
+            replace("a:\n- x\nb:\n  'old'\n", json!(7)),
+            replace("a: [\"x\"]\nb: \"o\n  ld\"\nc: 1", json!("yes")),
+            replace("a: [x]\nb: | # c\n  text\n  more\n\nc: 1", json!("new")),
+            replace("a: [x]\nb:\nc: 1", json!(false)),
+        ];
+        insta::assert_snapshot!(all.join("\n---\n"));
+    }
+
+    #[test]
+    fn removes_the_only_child_but_keeps_the_collection() {
+        let remove = |text: &str, path: &str| edited(text, json!([{"op": "remove", "path": path}]));
+        insta::assert_debug_snapshot!([
+            remove("a: # c\n- x: 1\n  y: 2\nb: 1\n", "/a/0"),
+            remove("a:\n  b: 1\n", "/a/b"),
+            remove("a: {b: 1}", "/a/b"),
+            remove("a: [x,]", "/a/0"),
+            remove("a: [x, y]", "/a/0"),
+            remove("a:\n- b: 1 # gone\n  # gone too\n  c: 2\n", "/a/0/b"),
+        ], @r#"
+        [
+            "a: [] # c\nb: 1\n",
+            "a: {}\n",
+            "a: {}",
+            "a: []",
+            "a: [y]",
+            "a:\n- c: 2\n",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_be_sure_of() {
+        let add = |text: &str| edited(text, json!([{"op": "add", "path": "/a/b/-", "value": "n"}]));
+        let all = [
+            add("a: &x\n  b: [1]\n"),
+            add("a:\n  b: *y\n"),
+            add("z: &x {b: [1]}\na: *x\n"),
+            add("a:\n  <<: {c: 1}\n  b: [1]\n"),
+            add("a:\n  b: [1]\n  b: [2]\n"),
+            add("a:\n  b: !!set [1]\n"),
+            add("a:\n  [k]: 1\n  b: [1]\n"),
+            add("a:\n  b: text\n"),
+            add("a: 1\r\n"),
+            add("a: 1\rb: 2\n"),
+            add("a: [\n"),
+            add("? a\n: b:\n  - 1\n"),
+            add("a:\n  b: [1]\n---\nc: d\n"),
+            edited("a: [x # c\n]", json!([{"op": "remove", "path": "/a/7"}])),
+            edited("a: [x # c\n, y]", json!([{"op": "remove", "path": "/a/1"}])),
+            edited("- - x\n  - y\n", json!([{"op": "remove", "path": "/0/0"}])),
+        ];
+        insta::assert_snapshot!(all.join("\n"));
+    }
+}
