@@ -398,17 +398,15 @@ fn a_panic_is_an_error_of_its_call() {
 fn a_call_that_never_returns_meets_its_deadline() {
     let plugin = Plugin::start("hang", &[("TEST_DEADLINE_MS", "100")]);
     let host = plugin.host();
-    // More of them than threads that serve calls.
+    // More of them than handlers may run at once.
     for _ in 0..70 {
         let start = Instant::now();
         let error = host.grant_access(&request("hang"), &Application::default()).unwrap_err();
         assert!(error.to_string().contains("did not answer"), "{error}");
         assert!(start.elapsed() < SECOND);
     }
-    let start = Instant::now();
-    let next = host.grant_access(&request(""), &Application::default());
-    // All threads hang: the plugin can do nothing but say so.
-    assert!(next.is_err() && start.elapsed() < SECOND);
+    let response = host.grant_access(&request(""), &Application::default()).unwrap();
+    assert_eq!(response.status, GrantStatus::Granted);
     host.ping().unwrap();
     assert!(host.quit());
 }

@@ -28,8 +28,11 @@ pub struct Limits {
     /// Most connections at once; default 64. One more closes the oldest that has not opened its
     /// streams yet, or itself if all have.
     pub connections: usize,
-    /// Most handlers running at once; default 64. Further calls wait.
+    /// Most handlers running at once; default 16. Further calls wait.
     pub handlers: usize,
+    /// Most handlers past their deadline that others may run beside; default 256. With more, calls
+    /// meet their deadline while they wait.
+    pub stuck_handlers: usize,
     /// Most calls waiting for a handler; default 256. Further calls get an error.
     pub waiting_calls: usize,
 }
@@ -43,7 +46,8 @@ impl Default for Limits {
             write_stall: Duration::from_secs(10),
             streams: 256,
             connections: 64,
-            handlers: 64,
+            handlers: 16,
+            stuck_handlers: 256,
             waiting_calls: 256,
         }
     }
