@@ -1,0 +1,8 @@
+// The reference plugin on upstream v1.0.3.
+package main
+
+import "github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/refplugin"
+
+func main() {
+	refplugin.Serve()
+}
