@@ -16,6 +16,9 @@ pub struct Limits {
     /// Largest gob message in bytes; default 64 MiB. A larger argument is skipped and answered
     /// with an error.
     pub message: usize,
+    /// Most bytes of messages that have begun and not ended, of all streams together; default
+    /// 256 MiB. The stream that goes over it is reset.
+    pub buffered: usize,
     /// How long a new connection may take to open its control, stdout and stderr streams;
     /// default 10 s.
     pub session_start: Duration,
@@ -42,6 +45,7 @@ impl Default for Limits {
         Self {
             call_deadline: Duration::from_secs(30),
             message: 64 << 20,
+            buffered: 256 << 20,
             session_start: Duration::from_secs(10),
             write_stall: Duration::from_secs(10),
             streams: 256,

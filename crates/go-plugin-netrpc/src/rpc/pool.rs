@@ -16,7 +16,7 @@ use super::reply::{Call, Waiting};
 use super::service::{CallFailure, Outcome};
 use crate::limits::Limits;
 
-/// How long a thread waits for work before it ends; one always stays.
+/// How long a thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 
 pub(crate) type Run = Box<dyn FnOnce() -> Outcome + Send>;
@@ -147,7 +147,7 @@ impl Pool {
             state = guard;
             state.idle -= 1;
             let spare = timeout.timed_out() || state.threads > self.shared.handlers + state.stuck;
-            if spare && state.queue.is_empty() && state.threads > 1 {
+            if spare && state.queue.is_empty() {
                 state.threads -= 1;
                 return;
             }
@@ -188,7 +188,13 @@ impl Pool {
             }
             let Some((deadline, _)) = state.deadlines.front() else {
                 state.watchdog = Watchdog::Idle;
-                state = self.shared.watch.wait(state).unwrap_or_else(PoisonError::into_inner);
+                let waited = self.shared.watch.wait_timeout(state, IDLE);
+                let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                state = guard;
+                if timeout.timed_out() && state.deadlines.is_empty() {
+                    state.watchdog = Watchdog::NotStarted;
+                    return;
+                }
                 continue;
             };
             let left = deadline.saturating_duration_since(Instant::now());
