@@ -22,8 +22,7 @@ const RELEASE: &str = "https://github.com/argoproj-labs/argocd-ephemeral-access/
 const TESTED_ELSEWHERE: [&str; 2] = ["docs/plugin-authors.md", "docs/eaplugin.md"];
 
 /// Lines that are not run, each with the reason.
-const NOT_RUN: [(&str, &str); 1] =
-    [("cargo test", "it would run inside of itself; CI runs it")];
+const NOT_RUN: [(&str, &str); 1] = [("cargo test", "it would run inside of itself; CI runs it")];
 
 /// What a line may start: nothing that could reach out of the page's folder.
 const PROGRAMS: [&str; 10] = [
@@ -279,7 +278,8 @@ fn every_command_line_runs() -> Result {
         let workspace = Workspace::new()?;
         set_up(&workspace)?;
         for step in &steps {
-            follow(&workspace, step).map_err(|failure| Failure::new(format!("{name}: {failure:?}")))?;
+            follow(&workspace, step)
+                .map_err(|failure| Failure::new(format!("{name}: {failure:?}")))?;
         }
     }
     Ok(())
@@ -397,9 +397,10 @@ fn pieces_end(pattern: &str, text: &str) -> bool {
 fn printed_messages() -> Result<BTreeSet<String>> {
     let mut messages = BTreeSet::new();
     for case in directories(&repository().join("testdata"))? {
-        if case.join("input.yaml").is_file() {
-            let input = File::open(case.join("input.yaml"))?;
-            messages.extend(said(&case, &[], input.into())?);
+        for name in ["input.yaml", "input.json", "input.bin"] {
+            if let Ok(input) = File::open(case.join(name)) {
+                messages.extend(said(&case, &[], input.into())?);
+            }
         }
     }
     for case in directories(&repository().join("testdata/cli"))? {
@@ -446,9 +447,9 @@ fn said(directory: &Path, arguments: &[&str], input: Stdio) -> Result<Vec<String
         return Ok(Vec::new());
     }
     let text = String::from_utf8(output.stderr)?;
-    let messages = text.lines().filter_map(|line| {
-        line.strip_prefix("error: ").or_else(|| line.strip_prefix("warning: "))
-    });
+    let messages = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("error: ").or_else(|| line.strip_prefix("warning: ")));
     Ok(messages.map(str::to_owned).collect())
 }
 
@@ -472,10 +473,8 @@ fn troubleshooting_quotes_what_the_function_prints() -> Result {
         .iter()
         .filter(|quoted| !exempt(quoted) && !printed.iter().any(|text| matches(quoted, text)))
         .collect();
-    let missing: Vec<_> = printed
-        .iter()
-        .filter(|text| !quoted.iter().any(|quoted| matches(quoted, text)))
-        .collect();
+    let missing: Vec<_> =
+        printed.iter().filter(|text| !quoted.iter().any(|quoted| matches(quoted, text))).collect();
     assert!(
         stale.is_empty() && missing.is_empty(),
         "docs/operators.md quotes what nothing prints: {stale:#?}\nit lacks: {missing:#?}"
