@@ -53,7 +53,11 @@ PATH="$REAL_PATH" exec cargo run --quiet --locked --manifest-path "$REPOSITORY/C
         "docker",
         r#"export PATH="$REAL_PATH"
 case "$1" in
-  build) DOCKER_BUILDKIT=0 exec docker build --network=none --build-arg="RUST_IMAGE=$RUST_IMAGE" "${@:2}" ;;
+  build)
+    [[ -f "${*: -1}/Dockerfile" ]] || { echo "\"${*: -1}\" has no Dockerfile" >&2; exit 1; }
+    # The page's folder holds more than the checkout; the engine has built the repository's own before.
+    DOCKER_BUILDKIT=0 exec docker build --network=none --build-arg="RUST_IMAGE=$RUST_IMAGE" "${@:2:$#-2}" "$REPOSITORY"
+    ;;
   create) exec docker create --network=none "${@:2}" ;;
   cp | rm | tag) exec docker "$@" ;;
   *) echo "\"docker $1\" has no stand-in" >&2; exit 1 ;;
