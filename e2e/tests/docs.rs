@@ -266,8 +266,12 @@ fn pages() -> Result<Vec<(String, String)>> {
     names.into_iter().map(|name| Ok((name.clone(), read(&repository().join(name))?))).collect()
 }
 
-#[test]
-fn every_command_line_runs() -> Result {
+/// A page with command lines, and what it assumes.
+type Known = (String, Vec<Step>, fn(&Workspace) -> Result);
+
+/// The pages to run. Fails before anything runs if one of them or one of their lines is not known.
+fn known_pages() -> Result<Vec<Known>> {
+    let mut known = Vec::new();
     for (name, text) in pages()? {
         let steps = steps(&text);
         let runs = steps.iter().any(|step| matches!(step, Step::Run { .. }));
@@ -279,6 +283,37 @@ fn every_command_line_runs() -> Result {
                 "{name} has command lines, and nothing says what they need\nhint: add the page to `set_up`"
             ))
         })?;
+        for step in &steps {
+            check_programs(&name, step)?;
+        }
+        known.push((name, steps, set_up));
+    }
+    Ok(known)
+}
+
+fn check_programs(page: &str, step: &Step) -> Result {
+    let Step::Run { line, command, .. } = step else { return Ok(()) };
+    let unknown = programs(command).find(|program| !PROGRAMS.contains(program));
+    match unknown.filter(|_| !is_not_run(command)) {
+        Some(unknown) => Err(Failure::new(format!(
+            "{page}: line {line} runs \"{unknown}\", which this test does not know\nhint: add it to `PROGRAMS`, or the line to `NOT_RUN`"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn is_not_run(command: &str) -> bool {
+    NOT_RUN.iter().any(|(known, _)| *known == command)
+}
+
+#[test]
+fn every_page_and_program_is_known() -> Result {
+    known_pages().map(drop)
+}
+
+#[test]
+fn every_command_line_runs() -> Result {
+    for (name, steps, set_up) in known_pages()? {
         let workspace = Workspace::new()?;
         set_up(&workspace)?;
         for step in &steps {
@@ -294,13 +329,8 @@ fn follow(workspace: &Workspace, step: &Step) -> Result {
         Step::File { name, text } => return workspace.write(name, text),
         Step::Run { line, command, output } => (line, command, output),
     };
-    if NOT_RUN.iter().any(|(known, _)| known == command) {
+    if is_not_run(command) {
         return Ok(());
-    }
-    if let Some(unknown) = programs(command).find(|program| !PROGRAMS.contains(program)) {
-        return Err(Failure::new(format!(
-            "line {line} runs \"{unknown}\", which this test does not know\nhint: add it to `PROGRAMS`, or the line to `NOT_RUN`"
-        )));
     }
     let at_line = |failure: Failure| Failure::new(format!("line {line}: {failure:?}"));
     let finished = workspace.bash(command)?.success().map_err(at_line)?;
