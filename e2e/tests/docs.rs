@@ -367,6 +367,9 @@ fn check_applied(applied: &Path) -> Result {
     if objects.is_empty() || !objects.iter().all(is_object) {
         return Err(Failure::new(format!("`kubectl apply` must get objects, it got:\n{text}")));
     }
+    if !text.contains("name: EPHEMERAL_PLUGIN_PATH") {
+        return Err(Failure::new(format!("`kubectl apply` must get a plugin, it got:\n{text}")));
+    }
     Ok(())
 }
 
