@@ -8,7 +8,7 @@ use crate::plan::{self, Conflict, Deployment, Plan, Step};
 use crate::results::Severity;
 use crate::target::Found;
 use crate::verify;
-use crate::yaml::Tree;
+use crate::yaml::{Refusal, Tree};
 
 /// A Deployment's new text, if it changes, and what was done.
 #[derive(Debug)]
@@ -23,11 +23,13 @@ pub(crate) struct Edited {
 ///
 /// Returns what stands in the way; nothing is changed then.
 pub(crate) fn edit(config: &Config, found: &Found) -> Result<Edited, Vec<Finding>> {
-    let plan = plan(config, found)?;
+    let tree = parse(found)?;
+    let plan = plan_for(config, found, &tree)?;
     if plan.steps.is_empty() {
         return Ok(Edited { document: None, findings: Vec::new() });
     }
-    let document = apply(found, &plan.steps).map_err(|finding| vec![about(found, *finding)])?;
+    let document =
+        apply(found, &tree, &plan.steps).map_err(|finding| vec![about(found, *finding)])?;
     let findings = plan.steps.iter().map(|step| {
         Finding::new(Severity::Info, step.message.clone())
             .field(&step.field(), step.current.clone(), step.proposed().cloned())
@@ -42,6 +44,16 @@ pub(crate) fn edit(config: &Config, found: &Found) -> Result<Edited, Vec<Finding
 ///
 /// Returns what stands in the way.
 pub(crate) fn plan(config: &Config, found: &Found) -> Result<Plan, Vec<Finding>> {
+    plan_for(config, found, &parse(found)?)
+}
+
+fn parse(found: &Found) -> Result<Tree<'_>, Vec<Finding>> {
+    Tree::parse(&found.document).map_err(|error| {
+        vec![about(found, Finding::error(error.below(found.line - 1).to_string()))]
+    })
+}
+
+fn plan_for(config: &Config, found: &Found, tree: &Tree<'_>) -> Result<Plan, Vec<Finding>> {
     let about = |finding| vec![about(found, finding)];
     verify::is_deployment(&found.value).map_err(|error| {
         let message = format!(
@@ -51,8 +63,6 @@ pub(crate) fn plan(config: &Config, found: &Found) -> Result<Plan, Vec<Finding>>
         );
         about(Finding::error(message).field(&error.path().to_string(), None, None))
     })?;
-    let tree = Tree::parse(&found.document)
-        .map_err(|error| about(Finding::error(error.below(found.line - 1).to_string())))?;
     let deployment = Deployment {
         value: &found.value,
         spelling: &|pointer| tree.spelling(pointer).map(ToOwned::to_owned),
@@ -72,28 +82,39 @@ fn about(found: &Found, finding: Finding) -> Finding {
     finding.at(place).about(&found.resource_ref, found.file.as_ref())
 }
 
-fn apply(found: &Found, steps: &[Step]) -> Result<String, Box<Finding>> {
-    let mut text = found.document.clone();
+/// Makes one edit after the other. The text is parsed again between them, so that no range outlives
+/// an edit.
+fn apply(found: &Found, old: &Tree<'_>, steps: &[Step]) -> Result<String, Box<Finding>> {
+    let mut edited: Option<String> = None;
     for step in steps {
-        text = step.splice.apply(&text).map_err(|refusal| {
-            let (field, hint) = (step.field(), refusal.hint());
-            let message = format!(
-                "`{field}` cannot be changed without touching more: {}",
-                refusal.below(found.line - 1)
-            );
-            Finding::error(message).field(&field, None, None).hint(Some(hint.to_owned()))
-        })?;
+        let text = match edited.take() {
+            None => step.splice.apply(old),
+            Some(text) => {
+                Tree::parse(&text).map_err(Refusal::from).and_then(|t| step.splice.apply(&t))
+            }
+        };
+        edited = Some(text.map_err(|refusal| refused(found, step, refusal))?);
     }
+    let text = edited.unwrap_or_default();
+    let new = Tree::parse(&text).map_err(defect)?;
     let operations: Vec<PatchOperation> =
         steps.iter().map(|step| step.splice.operation.clone()).collect();
-    verify::is_patched(&found.document, &operations, &text).map_err(defect)?;
-    check_kind(&text).map_err(defect)?;
+    verify::is_patched(old, &operations, &new).map_err(defect)?;
+    check_kind(&new).map_err(defect)?;
     Ok(text)
 }
 
+fn refused(found: &Found, step: &Step, refusal: Refusal) -> Finding {
+    let (field, hint) = (step.field(), refusal.hint());
+    let message = format!(
+        "`{field}` cannot be changed without touching more: {}",
+        refusal.below(found.line - 1)
+    );
+    Finding::error(message).field(&field, None, None).hint(Some(hint.to_owned()))
+}
+
 /// The edited text must be a Deployment still.
-fn check_kind(text: &str) -> Result<(), String> {
-    let tree = Tree::parse(text).map_err(|error| error.to_string())?;
+fn check_kind(tree: &Tree<'_>) -> Result<(), String> {
     let root = tree.root().ok_or("nothing is left")?;
     let value = tree.value(root).map_err(|error| error.to_string())?;
     verify::is_deployment(&value).map_err(|error| format!("`{}`: {}", error.path(), error.inner()))

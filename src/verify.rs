@@ -14,8 +14,6 @@ use crate::yaml::{NodeId, Tree};
 /// Why the new text is not written. It would be a defect of this program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum VerifyError {
-    #[error("the edited text is not YAML: {0}")]
-    Syntax(#[from] crate::yaml::SyntaxError),
     #[error("the plan does not fit the Deployment: {0}")]
     Plan(String),
     #[error("the edited text does not say what was planned, at `{field}`")]
@@ -27,18 +25,17 @@ const SOURCE: &str = "\u{0}source";
 
 /// Checks that `new` is `old` with `operations` applied.
 pub(crate) fn is_patched(
-    old: &str,
+    old: &Tree<'_>,
     operations: &[PatchOperation],
-    new: &str,
+    new: &Tree<'_>,
 ) -> Result<(), VerifyError> {
-    let (old, new) = (Tree::parse(old)?, Tree::parse(new)?);
     let (Some(old_root), Some(new_root)) = (old.root(), new.root()) else {
         return Err(VerifyError::Differs { field: String::new() });
     };
-    let mut expected = sources(&old, old_root);
+    let mut expected = sources(old, old_root);
     json_patch::patch(&mut expected, operations)
         .map_err(|error| VerifyError::Plan(error.to_string()))?;
-    agrees(&expected, &new, new_root, "")
+    agrees(&expected, new, new_root, "")
 }
 
 /// Checks that a document is a Deployment as the Kubernetes API knows it.

@@ -96,18 +96,17 @@ impl Splice {
         Self { operation, spelling: None }
     }
 
-    /// The text after the operation.
+    /// The tree's text after the operation.
     ///
     /// # Errors
     ///
     /// Returns a [`Refusal`] if the place does not exist or cannot be edited with certainty.
-    pub(crate) fn apply(&self, text: &str) -> Result<String, Refusal> {
-        check_line_breaks(text)?;
-        let tree = Tree::parse(text)?;
-        let mut edits = self.edits(&tree)?;
+    pub(crate) fn apply(&self, tree: &Tree<'_>) -> Result<String, Refusal> {
+        check_line_breaks(tree.text())?;
+        let mut edits = self.edits(tree)?;
         edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
-        check_end(&tree, &edits)?;
-        Ok(TextEdit::apply(text, &edits))
+        check_end(tree, &edits)?;
+        Ok(TextEdit::apply(tree.text(), &edits))
     }
 
     /// The edits of the operation, for a tree that may be collapsed below the place.
@@ -667,13 +666,18 @@ mod tests {
 
     use super::*;
 
+    fn applied(splice: &Splice, text: &str) -> Result<String, Refusal> {
+        check_line_breaks(text)?;
+        splice.apply(&Tree::parse(text)?)
+    }
+
     /// The text after operations in JSON Patch's own form, or why not.
     fn edited(text: &str, operations: Value) -> String {
         let operations: Vec<PatchOperation> =
             serde_json::from_value(operations).unwrap_or_default();
         let mut text = text.to_owned();
         for operation in operations {
-            match Splice::new(operation).apply(&text) {
+            match applied(&Splice::new(operation), &text) {
                 Ok(edited) => text = edited,
                 Err(refusal) => return refusal.to_string(),
             }
@@ -781,7 +785,7 @@ mod tests {
                 serde_json::from_value(json!({"op": "replace", "path": "/a", "value": null}));
             let Ok(operation) = operation else { panic!("not an operation") };
             let splice = Splice { operation, spelling: Some(spelling.to_owned()) };
-            assert_eq!(splice.apply(&filled), Ok(text));
+            assert_eq!(applied(&splice, &filled), Ok(text));
         }
     }
 
