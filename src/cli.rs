@@ -36,15 +36,17 @@ pub(crate) enum Command {
 
 /// What was done, left alone and why is told on standard error.
 #[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("plugin").required(true))]
 #[command(
     after_help = "Exit codes: 0 done or nothing to do, 1 nothing was written, 2 wrong arguments."
 )]
 pub(crate) struct Inject {
     /// File with the functionConfig
-    #[arg(long, value_name = "FILE", required_unless_present = "image")]
+    #[arg(long, value_name = "FILE", group = "plugin")]
     pub(crate) config: Option<String>,
     /// The plugin's image, with defaults for everything else
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, group = "plugin")]
     pub(crate) image: Option<String>,
     /// Manifests in YAML or JSON; `-` is standard input
     #[arg(default_value = "-")]

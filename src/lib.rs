@@ -154,7 +154,7 @@ fn config(list: &ResourceList<'_>) -> std::result::Result<Config, Vec<Finding>> 
 }
 
 fn list_finding(error: &resource_list::ResourceListError) -> Finding {
-    Finding::error(error.to_string()).at("standard input").hint(Some(error.hint().to_owned()))
+    Finding::error(error.to_string()).hint(Some(error.hint().to_owned()))
 }
 
 /// Findings about a functionConfig, located by its kind and name as far as it has any.

@@ -35,7 +35,7 @@ pub(crate) enum ResourceListError {
     Syntax(#[from] SyntaxError),
     #[error("standard input must be a ResourceList, got {actual}")]
     NotResourceList { actual: String },
-    #[error("`apiVersion` must be one of {}, got \"{actual}\"", API_VERSIONS.map(|v| format!("\"{v}\"")).join(", "))]
+    #[error("`apiVersion` must be one of {}, got \"{actual}\"", API_VERSIONS.join(", "))]
     ApiVersion { actual: String },
     #[error("`items` must be a list")]
     NoItems,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use json_patch::jsonptr::PointerBuf;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,6 +12,7 @@ use super::{ConfigError, Delivery, Mode, Spec, State};
 use crate::injection::{
     EPHEMERAL_PLUGIN_PATH, PLUGIN_PATH, PLUGIN_UNIX_SOCKET_DIR, same_path, socket_volume_name,
 };
+use crate::yaml::field_path;
 
 /// What upstream's patch holds for the reader to replace.
 const PLACEHOLDER: &str = "CHANGE_THIS_TO_POINT_TO_YOUR_PLUGIN_IMAGE";
@@ -23,7 +25,7 @@ pub(super) fn unknown_fields(value: &Value, object: &impl Serialize) -> Vec<Conf
     paths
         .into_iter()
         .map(|mut path| {
-            let field = path.join(".");
+            let field = field_path(&PointerBuf::from_tokens(path.iter().map(String::as_str)));
             let name = path.pop().unwrap_or_default();
             let known = known_fields(&path);
             ConfigError::UnknownField { field, nearest: nearest(&name, &known), known }
