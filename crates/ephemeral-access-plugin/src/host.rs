@@ -15,7 +15,7 @@ use gobwire::{Decode, Encode, Interface};
 use thiserror::Error;
 
 use crate::requester::{AccessRequester, GrantResponse, PluginError, RevokeResponse};
-use crate::serve::{KEY, Server, handshake};
+use crate::server::{KEY, Server, handshake};
 use crate::types::{AccessRequest, Application};
 use crate::wire::{Arguments, GrantReply, InitReply, RevokeReply};
 

@@ -109,6 +109,9 @@ pub struct PluginError {
     message: String,
 }
 
+/// What a plugin's method returns.
+pub type Result<T, E = PluginError> = std::result::Result<T, E>;
+
 impl GrantResponse {
     /// The user gets the role.
     pub fn granted(message: impl Into<String>) -> Self {

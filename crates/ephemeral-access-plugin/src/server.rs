@@ -118,7 +118,7 @@ impl Server {
         }
     }
 
-    /// Serves one connection in this thread, as [`testing`](crate::testing) does.
+    /// Serves one connection in this thread, as [`Host`](crate::host::Host) does.
     pub(crate) fn serve_connection(self, socket: UnixStream) {
         if let Err(error) = self.plugin().serve_connection(socket) {
             tracing::debug!("connection ended: {error}");
