@@ -109,9 +109,9 @@ fn answers(options: &Options, session: &mut Session) -> Result<bool> {
         let state = access_request.status.request_state.as_ref();
         let consequence = options.call.consequence(&outcome, state);
         let known = outcome.is_known(options.call);
-        write(options, &outcome, consequence.text)?;
+        let is_read = write(options, &outcome, consequence.text)?;
         calls += 1;
-        let Some(watch) = &options.watch else {
+        let Some(watch) = options.watch.as_ref().filter(|_| is_read) else {
             return Ok(known);
         };
         match consequence.next {
@@ -127,7 +127,8 @@ fn answers(options: &Options, session: &mut Session) -> Result<bool> {
     }
 }
 
-fn write(options: &Options, outcome: &Outcome, controller: String) -> Result<()> {
+/// Whether somebody reads it.
+fn write(options: &Options, outcome: &Outcome, controller: String) -> Result<bool> {
     let (status, message, error) = match outcome {
         Outcome::Response { status, message } => {
             (Some(status.as_str()), Some(message.as_str()), None)

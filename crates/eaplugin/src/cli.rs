@@ -80,7 +80,7 @@ pub struct New {
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
     /// Take the runtime from a checkout of this project [default: the checkout around the current
-    /// folder or this program, if there is one].
+    /// folder, or the one that this program was built from, if it is there].
     #[arg(long, value_name = "PATH", group = "runtime")]
     pub runtime_path: Option<PathBuf>,
     /// Take the runtime from a git repository.

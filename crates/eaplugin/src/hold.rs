@@ -1,4 +1,4 @@
-//! A host that starts a plugin and does nothing more, until it is killed: for [`crate::check`].
+//! A host that starts a plugin and does nothing more, until it is killed: for [`mod@crate::check`].
 
 use std::path::Path;
 use std::sync::Arc;

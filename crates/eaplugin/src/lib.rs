@@ -2,7 +2,7 @@
 //! the controller would load it, and calls it with requests from files.
 //!
 //! All but the arguments is here, for tests; `main.rs` only connects. Reading order: [`cli`], then
-//! [`new`], [`check`] and [`call`]; the last two start plugins with [`session`] and judge what
+//! [`mod@new`], [`mod@check`] and [`mod@call`]; the last two start plugins with [`session`] and judge what
 //! comes back with [`answer`] and [`log`].
 //!
 //! # Limitations
@@ -56,7 +56,7 @@ pub fn run(cli: Cli) -> u8 {
         Command::Revoke(arguments) => return or_usage(call_options(Call::Revoke, arguments), call),
         Command::Completions { shell } => completions(shell),
         Command::Man { command } => {
-            return or_usage(man(command.as_deref()), |page| emit(&page).map(|()| true));
+            return or_usage(man(command.as_deref()), |page| emit(&page).map(|_| true));
         }
         Command::Hold { plugin } => hold::hold(&plugin, HOLD_TIMEOUT).map(|()| true),
     };
@@ -135,11 +135,9 @@ fn check((options, output): (check::Options, cli::Report)) -> Result<bool> {
     cleanup::on_signal().context("cannot handle signals")?;
     let report = check::check(&options);
     match output {
-        cli::Report::Table => {
-            finish(write!(anstream::stdout().lock(), "{}", report.table()))?;
-        }
+        cli::Report::Table => finish(write!(anstream::stdout().lock(), "{}", report.table()))?,
         cli::Report::Json => emit(&report.json()?)?,
-    }
+    };
     Ok(report.usable)
 }
 
@@ -194,7 +192,7 @@ fn load(request: &Path, application: Option<&Path>) -> Result<Request> {
 fn completions(shell: clap_complete::Shell) -> Result<bool> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "eaplugin", &mut script);
-    emit(&String::from_utf8_lossy(&script)).map(|()| true)
+    emit(&String::from_utf8_lossy(&script)).map(|_| true)
 }
 
 fn man(command: Option<&str>) -> Result<String> {
@@ -216,16 +214,16 @@ fn man(command: Option<&str>) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Writes data to standard output.
-pub(crate) fn emit(text: &str) -> Result<()> {
+/// Writes data to standard output; whether there is still somebody who reads it.
+pub(crate) fn emit(text: &str) -> Result<bool> {
     let mut stdout = io::stdout().lock();
     finish(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
 /// A reader that has had enough, such as `head`, is no failure.
-fn finish(written: io::Result<()>) -> Result<()> {
+fn finish(written: io::Result<()>) -> Result<bool> {
     match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to standard output"),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true).context("cannot write to standard output"),
     }
 }

@@ -118,10 +118,11 @@ fn initialise(parent: &Path, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The runtime of the checkout around the current folder or around this program; else the
-/// published one.
+/// The runtime of the checkout around the current folder or around this program, or of the one that
+/// this program was built from, if it is on this machine; else the published one.
 fn found() -> Result<Runtime> {
-    let places = [env::current_dir().ok(), env::current_exe().ok()];
+    let built_from = Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    let places = [env::current_dir().ok(), env::current_exe().ok(), built_from];
     let found = places.iter().flatten().find_map(|place| checkout(place));
     found.map_or_else(|| Ok(Runtime::published()), |path| Runtime::Path(path).located())
 }

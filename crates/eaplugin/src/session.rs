@@ -21,7 +21,7 @@ use go_plugin_netrpc::{
 use tempfile::TempDir;
 use thiserror::Error;
 
-use crate::answer::{Call, Outcome};
+use crate::answer::{Call, Outcome, shortened};
 use crate::cleanup::Guard;
 use crate::log::{Line, Log};
 
@@ -361,7 +361,7 @@ fn executable(plugin: &Path) -> PathBuf {
 }
 
 fn last(log: &Option<String>) -> String {
-    log.as_ref().map(|line| format!("; its last words: {line}")).unwrap_or_default()
+    log.as_ref().map(|line| format!("; its last words: {}", shortened(line))).unwrap_or_default()
 }
 
 fn exited(

@@ -5,9 +5,11 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{eaplugin, echo, misbehave, stderr, stdout};
 use tempfile::TempDir;
@@ -113,6 +115,44 @@ fn watching_goes_on_as_the_controller_does() {
     let granted = ["gives the user the r", "keeps the role as it", "keeps the role as it"];
     assert_eq!(statuses("", "grant"), granted);
     assert_eq!(statuses("error:no", "revoke"), ["lets the user keep t"; 3]);
+}
+
+#[test]
+fn an_interrupted_watch_leaves_nothing_behind() {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = eaplugin();
+    command.arg("grant").arg(echo()).arg("--request").arg(request(&directory, "pending"));
+    command.args(["--watch", "--interval", "1h"]).env("TMPDIR", scratch.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "---\n");
+    assert_eq!(plugins_in(scratch.path()), 1);
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 1);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(plugins_in(scratch.path()), 0);
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+}
+
+/// How many processes have a temporary folder in `scratch`.
+fn plugins_in(scratch: &Path) -> usize {
+    let folder = format!("TMPDIR={}/eaplugin-", scratch.display());
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let environments = processes.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
+    environments.filter(|bytes| String::from_utf8_lossy(bytes).contains(&folder)).count()
+}
+
+#[test]
+fn a_watch_ends_with_its_reader() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = eaplugin();
+    command.arg("grant").arg(echo()).arg("--request").arg(request(&directory, "pending"));
+    command.args(["--watch", "--interval", "1ms"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

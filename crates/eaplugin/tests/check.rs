@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use support::{eaplugin, echo, misbehave, stderr, stdout};
@@ -201,6 +201,30 @@ fn the_table_is_what_people_read() {
     ]}, {
         insta::assert_snapshot!(stdout(&output));
     });
+}
+
+#[test]
+fn what_takes_long_is_shown_on_a_terminal_only() {
+    // `script` of util-linux runs a command on a terminal.
+    let on_terminal = |what: &str| {
+        let check = format!(
+            "'{}' check '{}' --timeout 2s --calls 1",
+            env!("CARGO_BIN_EXE_eaplugin"),
+            misbehave().display()
+        );
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &check, "/dev/null"]);
+        script.env("TERM", "xterm").env("MISBEHAVE", what).env_remove("NO_COLOR");
+        stdout(&script.stdin(Stdio::null()).output().expect("`script` must be installed"))
+    };
+    let hangs = on_terminal("hang");
+    assert!(hangs.contains("- calling GrantAccess"), "{hangs}");
+    assert!(hangs.contains("\u{1b}[31m"), "{hangs}");
+    let quick = on_terminal("version");
+    assert!(!quick.contains("starting the plugin"), "{quick}");
+    let mut command = eaplugin();
+    command.env("TERM", "xterm").env("MISBEHAVE", "hang").arg("check").arg(misbehave());
+    assert_eq!(stderr(&command.args(["--timeout", "2s"]).output().unwrap()), "");
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub(super) fn host_death(report: &mut Report, context: &Context<'_>) {
 fn killed(context: &Context<'_>) -> Result<Option<(Duration, usize)>> {
     let directory = directory().context("cannot make a temporary folder")?;
     let mut host = Command::new(&context.options.itself)
-        .arg(HOLD)
+        .args([HOLD, "--"])
         .arg(&context.options.plugin)
         .env("TMPDIR", directory.path())
         .stdin(Stdio::null())
