@@ -32,7 +32,8 @@ RUN mkdir -p rootfs/etc \
 COPY . source
 RUN cd source \
  && cargo build --release --locked --target "$(cat ../target)" --bin inject-ephemeral-access-plugin \
- && install -m 0555 "target/$(cat ../target)/release/inject-ephemeral-access-plugin" ../rootfs/
+ && install -m 0555 "target/$(cat ../target)/release/inject-ephemeral-access-plugin" ../rootfs/ \
+ && rm -r target
 
 
 FROM scratch

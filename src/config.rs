@@ -42,7 +42,7 @@ pub(crate) struct Config {
 /// What is wrong with a functionConfig.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("`functionConfig` is missing")]
+    #[error("`functionConfig` is missing or is no object")]
     Missing,
     #[error(
         "functionConfig must be of kind {KIND} ({API_VERSION}) or a v1 ConfigMap, got kind \"{kind}\" ({api_version})"
@@ -75,7 +75,7 @@ impl ConfigError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Missing | Self::Kind { .. } => Some(format!(
-                "give a {KIND} with `spec.image`, or with kpt: `-- image=<your plugin's image>`"
+                "give an {KIND} with `spec.image`, or with kpt: `-- image=<your plugin's image>`"
             )),
             Self::Invalid { .. } | Self::Type { .. } => None,
             Self::UnknownField { nearest: Some(nearest), .. } => {
@@ -199,4 +199,126 @@ fn read(document: &str) -> Result<Value, Vec<ConfigError>> {
     value
         .and_then(|value| serde_json::to_value(value).map_err(|error| error.to_string()))
         .map_err(|message| vec![ConfigError::Invalid { message }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(document: &str) -> Result<Config, String> {
+        let lines = |errors: Vec<ConfigError>| {
+            let line = |error: &ConfigError| match error.hint() {
+                Some(hint) => format!("{error}; {hint}"),
+                None => error.to_string(),
+            };
+            errors.iter().map(line).collect::<Vec<_>>().join("\n")
+        };
+        Config::from_document(document).map_err(lines)
+    }
+
+    fn own(spec: &str) -> Result<Config, String> {
+        config(&format!(
+            "{{apiVersion: {API_VERSION}, kind: {KIND}, metadata: {{name: p}}, spec: {{{spec}}}}}"
+        ))
+    }
+
+    fn config_map(name: &str, data: &str) -> Result<Config, String> {
+        let metadata = format!("{{name: {name}}}");
+        config(&format!("{{apiVersion: v1, kind: ConfigMap, metadata: {metadata}, data: {data}}}"))
+    }
+
+    #[test]
+    fn a_config_map_means_the_same_as_the_own_kind() {
+        let flat = "{image: a/b:1, imagePullPolicy: Never, state: absent, delivery: imageVolume, \
+            onConflict: replace, namespace: n, name: m, container: c, pluginPath: /p/q, \
+            mountPath: /r, volumeName: v, initContainerName: i, mode: shell}";
+        let nested = "image: a/b:1, imagePullPolicy: Never, state: absent, delivery: imageVolume, \
+            onConflict: replace, target: {namespace: n, name: m, container: c}, \
+            install: {pluginPath: /p/q, mode: shell}, volume: {name: v, mountPath: /r}, \
+            initContainer: {name: i}";
+        assert_eq!(config_map("x", flat).unwrap().spec, own(nested).unwrap().spec);
+    }
+
+    #[test]
+    fn names_the_plugin_after_what_it_has() {
+        let name = |config: Result<Config, String>| config.unwrap().plugin;
+        assert_eq!(name(own("image: a/b:1")).as_deref(), Some("p"));
+        assert_eq!(name(config_map("q", "{image: a/b:1}")).as_deref(), Some("q"));
+        assert_eq!(name(config_map(KPT_CONFIG_NAME, "{image: a/b:1}")).as_deref(), Some("b"));
+        assert_eq!(name(config_map(KPT_CONFIG_NAME, "{state: absent}")), None);
+        assert_eq!(Config::from_image("r.io:5000/a/b@sha256:0").map(|c| c.plugin).ok(), None);
+        assert_eq!(Config::from_image("r.io:5000/a/b:1").unwrap().plugin.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn says_what_where_and_how_to_mend_it() {
+        let errors = [
+            config("a: ["),
+            config("a"),
+            config("{apiVersion: v1, kind: Secret}"),
+            config(&format!("{{apiVersion: {API_VERSION}, kind: {KIND}, spec: {{image: a/b:1}}}}")),
+            own(""),
+            own("image: ''"),
+            own("image: CHANGE_THIS_TO_POINT_TO_YOUR_PLUGIN_IMAGE"),
+            own("image: 'a b'"),
+            own("image: a/b:1, imagePullPolciy: Always"),
+            own("image: a/b:1, imagePullPolicy: Sometimes"),
+            own("image: a/b:1, volume: {medium: Disk}"),
+            own("image: a/b:1, volume: {mountPath: /}"),
+            own("image: a/b:1, controller: {env: [{name: A, valeu: b}]}"),
+            own("image: a/b:1, controller: {env: [{value: b}]}"),
+            own("image: a/b:1, controller: {env: A}"),
+            own("image: a/b:1, controller: {volumes: [{name: plugins}, {name: a}, {name: a}]}"),
+            own("image: a/b:1, imagePullSecrets: [{name: a}, {name: a}, {}]"),
+            config_map("x", "{image: a/b:1, imagepullpolicy: Always}"),
+            config_map("x", "{image: a/b:1, mode: copy}"),
+            config_map("x", "{image: 1}"),
+            config_map("x", "[image]"),
+        ];
+        let errors: Vec<_> = errors.into_iter().map(Result::unwrap_err).collect();
+        insta::assert_snapshot!(errors.join("\n"), @r#"
+        the functionConfig cannot be read: did not find expected node content at line 2 column 1, while parsing a flow node
+        functionConfig must be of kind EphemeralAccessPlugin (fn.ephemeral-access.dev/v1alpha1) or a v1 ConfigMap, got kind "" (); give an EphemeralAccessPlugin with `spec.image`, or with kpt: `-- image=<your plugin's image>`
+        functionConfig must be of kind EphemeralAccessPlugin (fn.ephemeral-access.dev/v1alpha1) or a v1 ConfigMap, got kind "Secret" (v1); give an EphemeralAccessPlugin with `spec.image`, or with kpt: `-- image=<your plugin's image>`
+        `metadata.name` must name the plugin, got nothing; for example `name: change-window`
+        `spec.image` must name the plugin's image, got nothing; set `spec.image`, for example "ghcr.io/acme/change-window:1.4.2"
+        `spec.image` must name the plugin's image, got ""; set `spec.image`, for example "ghcr.io/acme/change-window:1.4.2"
+        `spec.image` must name your plugin's image, got "CHANGE_THIS_TO_POINT_TO_YOUR_PLUGIN_IMAGE"; set `spec.image`, for example "ghcr.io/acme/change-window:1.4.2"
+        `spec.image` must not contain spaces, got "a b"; set `spec.image`, for example "ghcr.io/acme/change-window:1.4.2"
+        `spec.imagePullPolciy` is not a field of the functionConfig; did you mean `imagePullPolicy`?
+        `spec.imagePullPolicy`: unknown variant `Sometimes`, expected one of `Always`, `IfNotPresent`, `Never`
+        `spec.volume.medium`: unknown variant `Disk`, expected `` or `Memory`
+        `spec.volume.mountPath` must be an absolute path other than "/", without ".." and ":", got "/"
+        `spec.controller.env[0].valeu` is not a field of the functionConfig; did you mean `value`?
+        `spec.controller.env[0].name` must not be empty, got ""
+        `spec.controller.env`: invalid type: string "A", expected a sequence
+        `spec.controller.volumes[0].name` must not stand twice or be what the function sets itself, got "plugins"
+        `spec.controller.volumes[2].name` must not stand twice or be what the function sets itself, got "a"
+        `spec.imagePullSecrets[1].name` must not stand twice or be what the function sets itself, got "a"
+        `spec.imagePullSecrets[2].name` must not be empty, got ""
+        `data.imagepullpolicy` is not a field of the functionConfig; did you mean `imagePullPolicy`?
+        `data.mode` must be `entrypoint` or `shell`, got "copy"
+        `data.image` must be a string, got 1
+        `spec.image` must name the plugin's image, got nothing; set `spec.image`, for example "ghcr.io/acme/change-window:1.4.2"
+        "#);
+    }
+
+    #[test]
+    fn warns_of_what_is_likely_not_meant() {
+        let warnings = |spec: &str| {
+            let warnings = own(spec).unwrap().warnings();
+            warnings.into_iter().map(|(message, _)| message).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(warnings("image: a/b:1"), "");
+        assert_eq!(warnings("state: absent, image: a/b"), "");
+        assert_eq!(warnings("state: absent, delivery: imageVolume, volume: {medium: Memory}"), "");
+        insta::assert_snapshot!(
+            warnings("image: a/b, delivery: imageVolume, volume: {medium: Memory, readOnly: false}"),
+            @r#"
+        `spec.volume.medium` does nothing with `delivery: imageVolume`
+        `spec.volume.readOnly` does nothing with `delivery: imageVolume`
+        the image "a/b" has no fixed version, so pods may run different plugins
+        "#
+        );
+    }
 }

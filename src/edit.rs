@@ -4,7 +4,7 @@ use json_patch::PatchOperation;
 
 use crate::config::Config;
 use crate::finding::Finding;
-use crate::plan::{self, Conflict, Deployment, Step};
+use crate::plan::{self, Conflict, Deployment, Plan, Step};
 use crate::results::Severity;
 use crate::target::Found;
 use crate::verify;
@@ -23,10 +23,26 @@ pub(crate) struct Edited {
 ///
 /// Returns what stands in the way; nothing is changed then.
 pub(crate) fn edit(config: &Config, found: &Found) -> Result<Edited, Vec<Finding>> {
-    let about = |finding: Finding| {
-        let place = format!("{} (line {} of the input)", found.title(), found.line);
-        vec![finding.at(place).about(&found.resource_ref, found.file.as_ref())]
-    };
+    let plan = plan(config, found)?;
+    if plan.steps.is_empty() {
+        return Ok(Edited { document: None, findings: Vec::new() });
+    }
+    let document = apply(found, &plan.steps).map_err(|finding| vec![about(found, *finding)])?;
+    let findings = plan.steps.iter().map(|step| {
+        Finding::new(Severity::Info, step.message.clone())
+            .field(&step.field(), step.current.clone(), step.proposed().cloned())
+            .about(&found.resource_ref, found.file.as_ref())
+    });
+    Ok(Edited { document: Some(document), findings: findings.collect() })
+}
+
+/// Plans only.
+///
+/// # Errors
+///
+/// Returns what stands in the way.
+pub(crate) fn plan(config: &Config, found: &Found) -> Result<Plan, Vec<Finding>> {
+    let about = |finding| vec![about(found, finding)];
     verify::is_deployment(&found.value).map_err(|error| {
         let message = format!(
             "the Deployment is not one that Kubernetes knows: `{}`: {}",
@@ -41,35 +57,30 @@ pub(crate) fn edit(config: &Config, found: &Found) -> Result<Edited, Vec<Finding
         value: &found.value,
         spelling: &|pointer| tree.spelling(pointer).map(ToOwned::to_owned),
     };
-    let plan = plan::plan(config, &deployment).map_err(|conflicts| {
-        conflicts
-            .into_iter()
-            .flat_map(|conflict| about(conflict_finding(conflict)))
-            .collect::<Vec<_>>()
-    })?;
-    if plan.steps.is_empty() {
-        return Ok(Edited { document: None, findings: Vec::new() });
-    }
-    let document = apply(found, &plan.steps).map_err(|finding| about(*finding))?;
-    let findings = plan.steps.iter().map(|step| {
-        Finding::new(Severity::Info, step.message.clone())
-            .field(&step.field(), step.current.clone(), step.proposed().cloned())
-            .about(&found.resource_ref, found.file.as_ref())
-    });
-    Ok(Edited { document: Some(document), findings: findings.collect() })
+    plan::plan(config, &deployment).map_err(|conflicts| {
+        conflicts.into_iter().flat_map(|conflict| about(conflict_finding(conflict))).collect()
+    })
+}
+
+/// The finding with the Deployment that it is about.
+fn about(found: &Found, finding: Finding) -> Finding {
+    let field = match &finding.field {
+        Some(field) => format!("`{}` of ", field.path),
+        None => String::new(),
+    };
+    let place = format!("{field}{} (line {} of the input)", found.title(), found.line);
+    finding.at(place).about(&found.resource_ref, found.file.as_ref())
 }
 
 fn apply(found: &Found, steps: &[Step]) -> Result<String, Box<Finding>> {
     let mut text = found.document.clone();
     for step in steps {
         text = step.splice.apply(&text).map_err(|refusal| {
-            let field = step.field();
+            let (field, hint) = (step.field(), refusal.hint());
             let message = format!(
                 "`{field}` cannot be changed without touching more: {}",
                 refusal.below(found.line - 1)
             );
-            let hint =
-                "write this part of the Deployment without anchors, aliases and doubled keys";
             Finding::error(message).field(&field, None, None).hint(Some(hint.to_owned()))
         })?;
     }
@@ -95,7 +106,8 @@ fn defect(cause: impl std::fmt::Display) -> Box<Finding> {
 }
 
 fn conflict_finding(conflict: Conflict) -> Finding {
-    let hint = "remove it, or set `spec.onConflict: replace` to take it over";
+    let take_over = "remove it, or set `spec.onConflict: replace` to take it over";
+    let hint = conflict.hint.unwrap_or(take_over);
     Finding::error(conflict.message.clone())
         .field(&conflict.field, conflict.current, conflict.proposed)
         .hint(Some(hint.to_owned()))

@@ -37,6 +37,10 @@ impl Finding {
         Self::new(Severity::Error, message)
     }
 
+    pub(crate) fn warning(message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, message)
+    }
+
     pub(crate) fn at(mut self, location: impl Into<String>) -> Self {
         self.location = Some(location.into());
         self

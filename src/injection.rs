@@ -5,8 +5,8 @@
 //! base image, `PLUGIN_UNIX_SOCKET_DIR` by hashicorp's go-plugin.
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, ImageVolumeSource, SeccompProfile,
-    SecurityContext, Volume, VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, ImageVolumeSource, ResourceRequirements,
+    SeccompProfile, SecurityContext, Volume, VolumeMount,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -150,7 +150,7 @@ fn init_container(spec: &Spec) -> Container {
         image_pull_policy: pull_policy(spec),
         command,
         env: Some(env),
-        resources: init.resources.clone(),
+        resources: init.resources.clone().filter(|r| *r != ResourceRequirements::default()),
         security_context: Some(security_context(init.security_context.as_ref())),
         volume_mounts: Some(vec![mount(&spec.volume.name, INSTALLER_MOUNT_PATH)]),
         ..Container::default()

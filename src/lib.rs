@@ -44,11 +44,17 @@ mod finding;
 
 mod manifests;
 
+mod patch;
+
+mod component;
+
 use std::borrow::Cow;
 
+pub use component::{ComponentFile, component, differences};
 pub use config::schema;
 pub use finding::Finding;
 pub use manifests::{Manifests, Outcome, inject, uninject};
+pub use patch::{Patch, PatchFormat, json_patch, strategic_patch};
 pub use results::{Field, File, ResourceRef, Result, Severity};
 
 use config::{Config, ConfigError};
@@ -147,10 +153,10 @@ fn output<'i>(list: &ResourceList<'i>, change: Change, mut findings: Vec<Finding
 
 fn config(list: &ResourceList<'_>) -> std::result::Result<Config, Vec<Finding>> {
     let Some(part) = list.function_config() else {
-        return Err(config_findings(&[ConfigError::Missing], ""));
+        return Err(findings_of_config(&[ConfigError::Missing], ""));
     };
     let document = part.document(list.input());
-    Config::from_document(&document).map_err(|errors| config_findings(&errors, &document))
+    Config::from_document(&document).map_err(|errors| findings_of_config(&errors, &document))
 }
 
 fn list_finding(error: &resource_list::ResourceListError) -> Finding {
@@ -158,7 +164,7 @@ fn list_finding(error: &resource_list::ResourceListError) -> Finding {
 }
 
 /// Findings about a functionConfig, located by its kind and name as far as it has any.
-fn config_findings(errors: &[ConfigError], document: &str) -> Vec<Finding> {
+fn findings_of_config(errors: &[ConfigError], document: &str) -> Vec<Finding> {
     let value: serde_json::Value = serde_yaml::from_str(document).unwrap_or_default();
     let word = |pointer: &str| value.pointer(pointer).and_then(serde_json::Value::as_str);
     let location = match (word("/kind"), word("/metadata/name")) {
@@ -185,8 +191,7 @@ fn config_findings(errors: &[ConfigError], document: &str) -> Vec<Finding> {
 }
 
 fn warnings(config: &Config) -> Vec<Finding> {
-    let warning = |(message, field): (String, &str)| {
-        Finding::new(Severity::Warning, message).field(field, None, None)
-    };
+    let warning =
+        |(message, field): (String, &str)| Finding::warning(message).field(field, None, None);
     config.warnings().into_iter().map(warning).collect()
 }

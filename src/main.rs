@@ -6,10 +6,13 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use cli::{Cli, Command};
-use inject_ephemeral_access_plugin::{Finding, Manifests, Outcome, inject, run, schema, uninject};
+use cli::{Cli, Command, Format, PatchSource};
+use inject_ephemeral_access_plugin::{
+    ComponentFile, Finding, Manifests, Outcome, Patch, component, differences, inject, json_patch,
+    run, schema, strategic_patch, uninject,
+};
 
 /// The run did what it was asked to do.
 const SUCCESS: u8 = 0;
@@ -33,7 +36,16 @@ fn main() -> ExitCode {
             let config = arguments.config.as_deref().map(Path::new);
             manifests(&arguments.file, config, uninject)
         }
+        Some(Command::Patch(arguments)) => print_patch(&arguments.source),
+        Some(Command::Component(arguments)) => make_component(&arguments),
         Some(Command::Schema) => print_schema(),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, env!("CARGO_PKG_NAME"), &mut script);
+            write([script.as_slice()].into_iter()).map(|()| SUCCESS)
+        }
+        Some(Command::Man) => print_man(),
     };
     ExitCode::from(code.unwrap_or_else(|message| {
         say(&format!("error: {message}"));
@@ -66,17 +78,8 @@ fn manifests(
         Some(path) => Some(text(path)?),
         None => None,
     };
-    let (input, source) = match file {
-        "-" => (read(io::stdin(), "standard input")?, "standard input"),
-        path => {
-            let opened = std::fs::File::open(path);
-            (read(opened.map_err(|error| format!("cannot open {path}: {error}"))?, path)?, path)
-        }
-    };
-    let manifests = match Manifests::parse(&input) {
-        Ok(manifests) => manifests,
-        Err(finding) => return Err(format!("{source}: {}", finding.message())),
-    };
+    let (input, source) = input(file)?;
+    let manifests = parsed(&input, &source)?;
     let outcome = change(&manifests, config.as_deref());
     outcome.report.iter().for_each(|line| say(line));
     outcome.findings.iter().for_each(tell);
@@ -87,10 +90,124 @@ fn manifests(
     Ok(SUCCESS)
 }
 
+fn print_patch(source: &PatchSource) -> Result<u8, String> {
+    let Some(patch) = patch(source)? else { return Ok(FAILURE) };
+    say(&format!("kustomize's `patches` entry: {{\"path\": …, \"target\": {}}}", patch.target));
+    write([patch.text.as_bytes()].into_iter())?;
+    Ok(SUCCESS)
+}
+
+/// The patch that the arguments ask for; none if something stands in the way, which is told then.
+fn patch(source: &PatchSource) -> Result<Option<Patch>, String> {
+    let config = text(&source.config)?;
+    let patch = match (source.format, source.against.as_deref()) {
+        (Format::Strategic, _) => strategic_patch(&config),
+        (Format::Json6902, against) => {
+            let (input, name) = input(against.unwrap_or("-"))?;
+            let manifests = parsed(&input, &name)?;
+            json_patch(&config, &manifests)
+        }
+    };
+    match patch {
+        Ok(patch) => {
+            patch.findings.iter().for_each(tell);
+            Ok(Some(patch))
+        }
+        Err(findings) => {
+            findings.iter().for_each(tell);
+            Ok(None)
+        }
+    }
+}
+
+fn make_component(arguments: &cli::Component) -> Result<u8, String> {
+    let Some(patch) = patch(&arguments.source)? else { return Ok(FAILURE) };
+    let files = component(&patch, arguments.source.format.into(), &arguments.command_line());
+    if arguments.check { check(&arguments.output, &files) } else { save(&arguments.output, &files) }
+}
+
+/// Shows how the files in `directory` differ from what they should be.
+fn check(directory: &Path, files: &[ComponentFile]) -> Result<u8, String> {
+    let mut diff = String::new();
+    for file in files {
+        let path = directory.join(file.name);
+        let committed = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            result => result.map_err(|e| format!("cannot read {}: {e}", path.display()))?,
+        };
+        diff.extend(differences(file, &committed));
+    }
+    if diff.is_empty() {
+        return Ok(SUCCESS);
+    }
+    write([diff.as_bytes()].into_iter())?;
+    say(&format!("error: {} is not what the config says", directory.display()));
+    say("hint: run the same command without --check, and commit the result");
+    Ok(FAILURE)
+}
+
+/// Writes each file beside its place first, so that none is ever half there.
+fn save(directory: &Path, files: &[ComponentFile]) -> Result<u8, String> {
+    let name = directory.display();
+    std::fs::create_dir_all(directory).map_err(|error| format!("cannot make {name}: {error}"))?;
+    for file in files {
+        let path = directory.join(file.name);
+        if let Ok(existing) = std::fs::read_to_string(&path)
+            && !file.replaces(&existing)
+        {
+            return Err(format!(
+                "{} is not a file that this command made\nhint: choose another directory",
+                path.display()
+            ));
+        }
+    }
+    for file in files {
+        replace(directory, file)
+            .map_err(|error| format!("cannot write {}/{}: {error}", name, file.name))?;
+    }
+    say(&format!("made {name}; name it under `components` in a kustomization"));
+    Ok(SUCCESS)
+}
+
+fn replace(directory: &Path, file: &ComponentFile) -> io::Result<()> {
+    let mut temporary = tempfile::Builder::new();
+    // Others read it too; the umask still applies.
+    #[cfg(unix)]
+    temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut temporary = temporary.tempfile_in(directory)?;
+    temporary.write_all(file.text.as_bytes())?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(directory.join(file.name))?;
+    Ok(())
+}
+
+fn print_man() -> Result<u8, String> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command())
+        .render(&mut page)
+        .map_err(|error| format!("cannot make the manual page: {error}"))?;
+    write([page.as_slice()].into_iter())?;
+    Ok(SUCCESS)
+}
+
 fn print_schema() -> Result<u8, String> {
     let text = serde_json::to_string_pretty(&schema()).map_err(|error| error.to_string())?;
     write([text.as_bytes(), b"\n"].into_iter())?;
     Ok(SUCCESS)
+}
+
+/// The bytes of a file or of standard input, and what to call it.
+fn input(file: &str) -> Result<(Vec<u8>, String), String> {
+    if file == "-" {
+        let name = "standard input";
+        return Ok((read(io::stdin(), name)?, name.to_owned()));
+    }
+    let opened = std::fs::File::open(file).map_err(|e| format!("cannot open {file}: {e}"))?;
+    Ok((read(opened, file)?, file.to_owned()))
+}
+
+fn parsed<'i>(input: &'i [u8], name: &str) -> Result<Manifests<'i>, String> {
+    Manifests::parse(input).map_err(|finding| format!("{name}: {}", finding.message()))
 }
 
 fn text(path: &Path) -> Result<String, String> {

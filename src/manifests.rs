@@ -11,7 +11,8 @@ use crate::resource_list::{Part, list_parts};
 use crate::results::Severity;
 use crate::yaml::Tree;
 use crate::yaml::text::{line_at, line_end, line_start, next_line};
-use crate::{change_target, config_findings};
+use crate::yaml::tree::Kind;
+use crate::{change_target, findings_of_config};
 
 /// The text of manifests, and where their objects stand.
 #[derive(Debug)]
@@ -50,10 +51,10 @@ pub fn inject<'i>(
 ) -> Outcome<'i> {
     let config = match (config, image) {
         (Some(document), _) => {
-            Config::from_document(document).map_err(|errors| config_findings(&errors, document))
+            Config::from_document(document).map_err(|errors| findings_of_config(&errors, document))
         }
         (None, image) => Config::from_image(image.unwrap_or_default())
-            .map_err(|errors| config_findings(&errors, "")),
+            .map_err(|errors| findings_of_config(&errors, "")),
     };
     manifests.change(config)
 }
@@ -65,7 +66,7 @@ pub fn uninject<'i>(manifests: &Manifests<'i>, config: Option<&str>) -> Outcome<
         None => Ok(Config::removal()),
         Some(document) => Config::from_document(document)
             .map(Config::absent)
-            .map_err(|errors| config_findings(&errors, document)),
+            .map_err(|errors| findings_of_config(&errors, document)),
     };
     manifests.change(config)
 }
@@ -91,13 +92,21 @@ impl<'i> Manifests<'i> {
                     let range = part.range.start + document.start..part.range.end + document.start;
                     Object::read(text, Part { range, ..part })
                 })),
-                None if tree.root().is_some() => {
+                None if is_object(&tree) => {
                     objects.push(Object::read(text, Part { range: document, column: 0 }));
                 }
                 None => {}
             }
         }
         Ok(Self { text, objects })
+    }
+
+    pub(crate) fn text(&self) -> &'i str {
+        self.text
+    }
+
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        self.objects.iter().map(|object| object.part.clone()).collect()
     }
 
     fn change(&self, config: Result<Config, Vec<Finding>>) -> Outcome<'i> {
@@ -111,7 +120,7 @@ impl<'i> Manifests<'i> {
         if self.objects.is_empty() {
             return Err(vec![Finding::error("the input holds no objects")]);
         }
-        let parts: Vec<Part> = self.objects.iter().map(|object| object.part.clone()).collect();
+        let parts = self.parts();
         let (found, edited) = change_target(config, self.text, &parts)?;
         let verb = if edited.document.is_some() { "changed" } else { "as it should be" };
         let report = self.report(found.index, verb);
@@ -181,6 +190,11 @@ impl Outcome<'_> {
     }
 }
 
+/// A document may also be empty.
+fn is_object(tree: &Tree<'_>) -> bool {
+    tree.root().is_some_and(|root| matches!(tree.node(root).kind, Kind::Mapping { .. }))
+}
+
 /// The documents of a stream, each with its `---` line and the directives before it.
 ///
 /// A marker stands at column 0, where no scalar can hold it.
@@ -205,14 +219,69 @@ fn documents(text: &str) -> Vec<Range<usize>> {
     starts.iter().zip(ends).map(|(start, end)| *start..end).filter(|r| !r.is_empty()).collect()
 }
 
+/// The first of the directives that stand before a marker, comments between them aside.
 fn before_directives(text: &str, marker: usize) -> usize {
-    let mut at = marker;
+    let (mut at, mut first) = (marker, marker);
     while at > 0 {
-        let before = line_start(text, at - 1);
-        if !text.get(before..).unwrap_or_default().starts_with('%') {
+        at = line_start(text, at - 1);
+        let line = text.get(at..line_end(text, at)).unwrap_or_default();
+        if line.starts_with('%') {
+            first = at;
+        } else if !line.trim_ascii().is_empty() && !line.starts_with('#') {
             break;
         }
-        at = before;
     }
-    at
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(text: &str) -> Vec<&str> {
+        documents(text).into_iter().map(|range| &text[range]).collect()
+    }
+
+    fn kinds(text: &str) -> Vec<String> {
+        let manifests = Manifests::parse(text.as_bytes()).unwrap();
+        manifests.objects.into_iter().map(|object| object.kind).collect()
+    }
+
+    #[test]
+    fn parts_documents_at_their_markers() {
+        assert_eq!(split("a: b\n---\nc: d\n"), ["a: b\n", "---\nc: d\n"]);
+        assert_eq!(split("--- # one\na: b\r\n---\tx\r\n"), ["--- # one\na: b\r\n", "---\tx\r\n"]);
+        assert_eq!(split("\u{feff}---\na: b"), ["\u{feff}---\na: b"]);
+        assert_eq!(split("a: b\n...\n\n---\nc"), ["a: b\n...\n", "\n", "---\nc"]);
+        assert_eq!(
+            split("%YAML 1.2\n# c\n---\na\n...\n%TAG ! x\n\n---\nb\n"),
+            ["%YAML 1.2\n# c\n---\na\n...\n", "%TAG ! x\n\n---\nb\n"]
+        );
+        assert_eq!(split(""), [""; 0]);
+    }
+
+    #[test]
+    fn keeps_what_only_looks_like_a_marker() {
+        for text in ["a: |\n  ---\n  ...\n", "a: \"\n  ---\"\n", "----: a\n", "---a: b\n", " ---\n"]
+        {
+            assert_eq!(split(text), [text]);
+        }
+    }
+
+    #[test]
+    fn finds_objects_and_passes_by_empty_documents() {
+        let text =
+            "---\n---\nkind: A\n--- ~\n---\n# nothing\n---\nkind: BList\nitems: [{kind: B}, {}]\n";
+        assert_eq!(kinds(text), ["A", "B", ""]);
+        assert_eq!(kinds("{\"kind\": \"List\", \"items\": [{\"kind\": \"J\"}]}"), ["J"]);
+        assert_eq!(kinds("kind: List\nitems:\n- kind: X\n-\n  kind: Y\n"), ["X", "Y"]);
+    }
+
+    #[test]
+    fn names_the_line_that_is_no_yaml() {
+        let error = Manifests::parse(b"kind: A\n---\nkind: B\n---\nkind: [\n").unwrap_err();
+        insta::assert_snapshot!(error.message(), @"line 5, column 7: unclosed bracket '['");
+        let error = Manifests::parse(b"kind: \xc3\n").unwrap_err();
+        insta::assert_snapshot!(error.message(), @"the byte at offset 6 is not UTF-8");
+    }
 }

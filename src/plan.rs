@@ -45,6 +45,8 @@ pub(crate) struct Conflict {
     pub(crate) field: String,
     pub(crate) current: Option<Value>,
     pub(crate) proposed: Option<Value>,
+    /// What to do where taking over is no way out.
+    pub(crate) hint: Option<&'static str>,
 }
 
 /// The Deployment as the plan sees it.
@@ -100,6 +102,7 @@ fn own_record(config: &Config, deployment: &Value) -> Result<Ownership, Vec<Conf
             field: field.clone(),
             current: Some(current),
             proposed: None,
+            hint: None,
         }])
     };
     match Record::read(deployment) {
@@ -267,6 +270,7 @@ impl<'a, 'd> Planner<'a, 'd> {
                     field: "spec.template.spec.containers".to_owned(),
                     current: Some(name.into()),
                     proposed: None,
+                    hint: Some("choose another name in `spec.initContainer.name`"),
                 });
             }
         }
@@ -281,8 +285,7 @@ impl<'a, 'd> Planner<'a, 'd> {
         let emptied = self.previous.emptied.get(&label).cloned();
         let holds_ours = !reconciled.added.is_empty() || !reconciled.adopted.is_empty();
         if kept == 0 && reconciled.additions.is_empty() && !existing.is_empty() {
-            let step = self.empty_list(list, created, emptied, &reconciled.removed, existing);
-            self.steps.push(step);
+            self.empty_list(list, created, emptied, existing);
             return;
         }
         if holds_ours && created {
@@ -327,19 +330,24 @@ impl<'a, 'd> Planner<'a, 'd> {
     }
 
     /// A list that loses its last element becomes what it was before the first.
+    ///
+    /// The others go one by one before that, so that comments between them stay.
     fn empty_list(
-        &self,
+        &mut self,
         list: &List,
         created: bool,
         emptied: Option<String>,
-        removed: &[usize],
         existing: &[Value],
-    ) -> Step {
-        let gone: Vec<Value> = removed.iter().filter_map(|i| existing.get(*i)).cloned().collect();
-        let message = list.message("removed", &gone);
-        let current = Some(Value::Array(gone));
+    ) {
+        for (index, element) in existing.iter().enumerate().skip(1).rev() {
+            let path = list.pointer.with_trailing_token(index);
+            let message = list.message("removed", std::slice::from_ref(element));
+            self.push(remove(path), message, Some(element.clone()));
+        }
+        let last = existing.get(..1).unwrap_or_default();
         let splice = put_back(&list.pointer, created, emptied, json!([]));
-        Step { splice, message, current }
+        let message = list.message("removed", last);
+        self.steps.push(Step { splice, message, current: Some(last.into()) });
     }
 
     fn push(&mut self, operation: PatchOperation, message: String, current: Option<Value>) {
@@ -378,6 +386,7 @@ impl<'a, 'd> Planner<'a, 'd> {
                     field: format!("spec.controller.volumeMounts[{index}].name"),
                     current: None,
                     proposed: Some(mount.name.clone().into()),
+                    hint: Some("add the volume to `spec.controller.volumes`"),
                 });
             }
         }
@@ -482,5 +491,190 @@ impl Step {
             PatchOperation::Replace(replace) => Some(&replace.value),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::Tree;
+
+    const CONTROLLER: &str = "metadata: {name: c}\nspec: {template: {spec: {containers: [{name: controller, \
+        env: [{name: A, value: a}], volumeMounts: []}]}}}";
+
+    fn value(text: &str) -> Value {
+        serde_yaml::from_str(text).unwrap()
+    }
+
+    fn config(spec: &str) -> Config {
+        let head = "{apiVersion: fn.ephemeral-access.dev/v1alpha1, kind: EphemeralAccessPlugin";
+        let document = format!("{head}, metadata: {{name: p}}, spec: {{image: a/b:1, {spec}}}}}");
+        Config::from_document(&document).unwrap()
+    }
+
+    fn plan_of(spec: &str, deployment: &str) -> Result<Plan, Vec<Conflict>> {
+        let tree = Tree::parse(deployment).unwrap();
+        let spelling = |pointer: &Pointer| tree.spelling(pointer).map(ToOwned::to_owned);
+        let value = value(deployment);
+        plan(&config(spec), &Deployment { value: &value, spelling: &spelling })
+    }
+
+    /// The steps as operation, field and message, or the conflicts as field and message.
+    fn planned(spec: &str, deployment: &str) -> String {
+        let lines: Vec<_> = match plan_of(spec, deployment) {
+            Ok(plan) => plan
+                .steps
+                .iter()
+                .map(|step| {
+                    let operation = json!(step.splice.operation);
+                    format!("{} {}: {}", text(&operation["op"]), step.field(), step.message)
+                })
+                .collect(),
+            Err(conflicts) => conflicts.iter().map(|c| format!("{}: {c}", c.field)).collect(),
+        };
+        lines.join("\n")
+    }
+
+    fn text(value: &Value) -> &str {
+        value.as_str().unwrap_or_default()
+    }
+
+    fn patched(spec: &str, deployment: &str) -> String {
+        let mut value = value(deployment);
+        let steps = plan_of(spec, deployment).unwrap().steps;
+        let patch: Vec<_> = steps.into_iter().map(|step| step.splice.operation).collect();
+        json_patch::patch(&mut value, &patch).unwrap();
+        value.to_string()
+    }
+
+    fn record(deployment: &str) -> Record {
+        Record::read(&value(deployment)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn adds_at_the_end_of_lists_that_are_there_or_not() {
+        insta::assert_snapshot!(planned("", CONTROLLER), @r#"
+        add spec.template.spec.initContainers: added init container "plugin-installer"
+        add spec.template.spec.volumes: added volume "plugins"
+        add spec.template.spec.containers[0].env: added environment variable "EPHEMERAL_PLUGIN_PATH" (container "controller")
+        replace spec.template.spec.containers[0].volumeMounts: added volume mount "/tmp/plugin" (container "controller")
+        add metadata.annotations: recorded what was injected in the annotation "fn.ephemeral-access.dev/injected"
+        "#);
+    }
+
+    #[test]
+    fn leaves_its_own_work_as_it_is_and_takes_it_away_again() {
+        for spec in [
+            "",
+            "delivery: imageVolume",
+            "imagePullSecrets: [{name: s}], controller: {socketDir: /s, envFrom: [{prefix: P_}]}",
+        ] {
+            let installed = patched(spec, CONTROLLER);
+            assert_eq!(planned(spec, &installed), "", "{spec}");
+            let removed = patched(&format!("state: absent, {spec}"), &installed);
+            assert_eq!(value(&removed), value(CONTROLLER), "{spec}");
+        }
+    }
+
+    #[test]
+    fn records_what_it_adds_and_what_stood_in_the_place_of_lists() {
+        let record = record(&patched("", CONTROLLER));
+        assert_eq!(
+            (record.plugin.as_str(), record.version.as_str()),
+            ("p", env!("CARGO_PKG_VERSION"))
+        );
+        assert_eq!(
+            record.added,
+            [
+                "initContainers[plugin-installer]",
+                "volumes[plugins]",
+                "containers[controller].env[EPHEMERAL_PLUGIN_PATH]",
+                "containers[controller].volumeMounts[/tmp/plugin]",
+            ]
+        );
+        assert!(record.adopted.is_empty());
+        assert!(record.created.iter().eq(["annotations", "initContainers", "volumes"]));
+        let emptied: Vec<_> = record.emptied.iter().collect();
+        assert_eq!(
+            emptied,
+            [(&"containers[controller].volumeMounts".to_owned(), &" []".to_owned())]
+        );
+    }
+
+    #[test]
+    fn an_upgrade_from_any_config_to_any_other_can_be_taken_away() {
+        let specs = [
+            "",
+            "delivery: imageVolume, install: {pluginPath: /q}",
+            "volume: {name: v, mountPath: /p}, initContainer: {name: i}",
+            "controller: {env: [{name: B}, {name: C}], volumes: [{name: w, emptyDir: {}}]}",
+        ];
+        for from in specs {
+            for to in specs {
+                let upgraded = patched(to, &patched(from, CONTROLLER));
+                assert_eq!(planned(to, &upgraded), "", "{from} -> {to}");
+                let removed = patched("state: absent", &upgraded);
+                assert_eq!(value(&removed), value(CONTROLLER), "{from} -> {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn tells_every_conflict_with_its_field() {
+        let taken = "metadata: {name: c}\nspec: {template: {spec: {volumes: [{name: plugins, hostPath: {path: /}}], \
+            containers: [{name: controller, env: [{name: EPHEMERAL_PLUGIN_PATH, value: /x}], \
+            volumeMounts: [{name: o, mountPath: /tmp/plugin}]}, {name: plugin-installer}]}}}";
+        let spec = "controller: {volumeMounts: [{name: nowhere, mountPath: /n}]}";
+        insta::assert_snapshot!(planned(spec, taken), @r#"
+        spec.template.spec.containers: a container of the pod has the name "plugin-installer" already
+        spec.template.spec.volumes[0]: volume "plugins" is there already and is not this plugin's: it is {"hostPath":{"path":"/"},"name":"plugins"}, it would be {"emptyDir":{},"name":"plugins"}
+        spec.template.spec.containers[0].env[0]: environment variable "EPHEMERAL_PLUGIN_PATH" is there already and is not this plugin's: it is {"name":"EPHEMERAL_PLUGIN_PATH","value":"/x"}, it would be {"name":"EPHEMERAL_PLUGIN_PATH","value":"/tmp/plugin/plugin"}
+        spec.template.spec.containers[0].volumeMounts[0]: volume mount "/tmp/plugin" is there already and is not this plugin's: it is {"mountPath":"/tmp/plugin","name":"o"}, it would be {"mountPath":"/tmp/plugin/","name":"plugins","readOnly":true}
+        spec.controller.volumeMounts[0].name: there is no volume "nowhere" to mount
+        "#);
+    }
+
+    #[test]
+    fn adopts_what_was_made_by_hand() {
+        let by_hand = "metadata: {name: c}\nspec: {template: {spec: {volumes: [{name: plugins, emptyDir: {sizeLimit: 1Gi}}], \
+            initContainers: [{name: plugin-installer, image: old, tty: true, \
+            volumeMounts: [{name: plugins, mountPath: /tmp/plugin/}]}], \
+            containers: [{name: controller, env: [{name: EPHEMERAL_PLUGIN_PATH, value: /tmp/plugin/x}], \
+            volumeMounts: [{name: plugins, mountPath: /tmp/plugin}]}]}}}";
+        let adopted = patched("", by_hand);
+        assert_eq!(planned("", &adopted), "");
+        let pod = value(&adopted)["spec"]["template"]["spec"].clone();
+        assert_eq!(pod["initContainers"][0]["tty"], true);
+        assert_eq!(pod["initContainers"][0]["image"], "a/b:1");
+        assert_eq!(pod["volumes"][0]["emptyDir"]["sizeLimit"], "1Gi");
+        let record = record(&adopted);
+        assert_eq!(record.added, Vec::<String>::new());
+        assert_eq!(
+            record.adopted,
+            [
+                "initContainers[plugin-installer]",
+                "volumes[plugins]",
+                "containers[controller].env[EPHEMERAL_PLUGIN_PATH]",
+                "containers[controller].volumeMounts[/tmp/plugin]",
+            ]
+        );
+    }
+
+    #[test]
+    fn leaves_a_plugin_of_another_name_to_its_own_config() {
+        let installed =
+            patched("", CONTROLLER).replace("\\\"plugin\\\":\\\"p\\\"", "\\\"plugin\\\":\\\"q\\\"");
+        assert_eq!(planned("state: absent", &installed), "");
+        insta::assert_snapshot!(planned("", &installed), @r#"metadata.annotations["fn.ephemeral-access.dev/injected"]: the plugin "q" is installed, and the controller loads only one: "p" would take its place"#);
+        let replaced = patched("onConflict: replace", &installed);
+        assert_eq!(record(&replaced).plugin, "p");
+    }
+
+    #[test]
+    fn refuses_a_record_that_it_cannot_read() {
+        let broken = CONTROLLER
+            .replace("name: c}", &format!("name: c, annotations: {{{ANNOTATION}: '{{'}}}}"));
+        insta::assert_snapshot!(planned("", &broken), @r#"metadata.annotations["fn.ephemeral-access.dev/injected"]: the record of what was injected cannot be read: EOF while parsing an object at line 1 column 1"#);
+        assert_eq!(record(&patched("onConflict: replace", &broken)).plugin, "p");
     }
 }

@@ -223,3 +223,159 @@ pub(crate) fn compare_readers(input: &str) -> Result<(), String> {
     let parsed = Parts { results_at_end: scanned.results_at_end, ..parsed };
     if scanned == parsed { Ok(()) } else { Err(format!("{scanned:#?}\n{parsed:#?}")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\n";
+
+    /// The text of the parts as both readers see them; the event parser's if the scanner sees none.
+    fn seen(rest: &str) -> (bool, Vec<String>, Option<String>) {
+        let input = format!("{HEAD}{rest}");
+        compare_readers(&input).unwrap();
+        let scanned = scan::parts(&input).is_some();
+        let list = ResourceList::parse(input.as_bytes()).unwrap();
+        let text = |part: &Part| part.text(&input).to_owned();
+        (scanned, list.items().iter().map(text).collect(), list.function_config().map(text))
+    }
+
+    fn scanned(rest: &str) -> Vec<String> {
+        let (scanned, items, _) = seen(rest);
+        assert!(scanned, "left to the event parser: {rest}");
+        items
+    }
+
+    fn parsed(rest: &str) -> Vec<String> {
+        let (scanned, items, _) = seen(rest);
+        assert!(!scanned, "taken by the scanner: {rest}");
+        items
+    }
+
+    #[test]
+    fn scans_what_orchestrators_send() {
+        assert_eq!(scanned("items:\n- a: b\n- c:\n  - d\n"), [" a: b\n", " c:\n  - d\n"]);
+        assert_eq!(scanned("items: # c\n# c\n- a: b\n# d\n\n- c\n"), [" a: b\n# d\n\n", " c\n"]);
+        assert_eq!(scanned("items:\r\n- a: |\r\n    - b\r\n"), [" a: |\r\n    - b\r\n"]);
+        assert_eq!(scanned("items:\n-\n  a: b\n- {a: \"b\"}"), ["\n  a: b\n", " {a: \"b\"}"]);
+        assert_eq!(scanned("items:\n- a: \"b\n    c\"\n"), [" a: \"b\n    c\"\n"]);
+    }
+
+    #[test]
+    fn parses_every_other_shape() {
+        assert_eq!(parsed("items:\n  - a: b\n  - c: d\n"), [" a: b\n", " c: d\n"]);
+        assert_eq!(parsed("items: [{a: b}, {c: d}]\n"), ["{a: b}", "{c: d}"]);
+        assert_eq!(parsed("items: []\n"), [""; 0]);
+        assert_eq!(parsed("items:\n- a: \"b\n- c\"\n"), [" a: \"b\n- c\"\n"]);
+        assert_eq!(parsed("items:\n-\ta\n"), ["\ta\n"]);
+        assert_eq!(parsed("items: &a\n- b: c\n"), [" b: c\n"]);
+        assert_eq!(parsed("metadata: {}\nitems:\n- b: c\n"), [" b: c\n"]);
+    }
+
+    #[test]
+    fn finds_the_config_on_either_side_of_the_items() {
+        let config = |rest: &str| seen(rest).2;
+        let expected = Some("a: b # c\n".to_owned());
+        assert_eq!(config("items:\n- x: y\nfunctionConfig:\n  a: b # c\n"), expected);
+        assert_eq!(config("functionConfig:\n  a: b # c\nitems:\n- x: y\n"), expected);
+        assert_eq!(config("functionConfig: {a: b}\nitems: []\n"), Some("{a: b}".to_owned()));
+        assert_eq!(config("functionConfig: ~\nitems:\n- x: y\n"), None);
+        assert_eq!(config("items:\n- x: y\n"), None);
+    }
+
+    #[test]
+    fn says_why_an_input_is_no_list() {
+        let error = |input: &str| {
+            let list = ResourceList::parse(input.as_bytes());
+            list.and_then(|list| list.check()).unwrap_err().to_string()
+        };
+        let errors = [
+            "",
+            "# c\n",
+            "a: [",
+            "- a\n",
+            "a: b\n",
+            "kind: List\n",
+            "kind: ResourceList\nitems: []\n",
+            "kind: ResourceList\napiVersion: v1\nitems: []\n",
+            "kind: ResourceList\nkind: ResourceList\n",
+            "kind: ResourceList\napiVersion: config.kubernetes.io/v1\nitems: {}\n",
+            "kind: ResourceList\n---\nkind: ResourceList\n",
+        ];
+        insta::assert_snapshot!(errors.map(error).join("\n"), @r#"
+        standard input is empty
+        standard input is empty
+        standard input is not YAML: line 1, column 4: unclosed bracket '['
+        standard input must be a ResourceList, got something that is no mapping
+        standard input must be a ResourceList, got no `kind`
+        standard input must be a ResourceList, got kind "List"
+        `apiVersion` must be one of config.kubernetes.io/v1, config.kubernetes.io/v1beta1, config.kubernetes.io/v1alpha1, got ""
+        `apiVersion` must be one of config.kubernetes.io/v1, config.kubernetes.io/v1beta1, config.kubernetes.io/v1alpha1, got "v1"
+        line 2: the key `kind` stands twice in the ResourceList
+        `items` must be a list
+        standard input is not YAML: line 3: a second document begins
+        "#);
+        let error = ResourceList::parse(b"kind: \xff").unwrap_err();
+        insta::assert_snapshot!(error, @"standard input is not UTF-8: the byte at offset 6 is invalid");
+    }
+
+    #[test]
+    fn puts_results_where_the_list_has_room_for_them() {
+        let result = [KrmResult::new(crate::Severity::Info, "done")];
+        let output = |rest: &str| {
+            let input = format!("{HEAD}{rest}");
+            let list = ResourceList::parse(input.as_bytes()).unwrap();
+            let output = list.output(None, &result).unwrap().concat();
+            // A second run adds nothing.
+            let again = ResourceList::parse(output.as_bytes()).unwrap();
+            assert_eq!(again.output(None, &result).unwrap().concat(), output);
+            output.strip_prefix(HEAD).unwrap().to_owned()
+        };
+        let outputs = [
+            "items:\n- a: b\n",
+            "items:\n- a: b",
+            "items: []\nresults: []\n",
+            "items: []\nresults:\n",
+            "results:\n- message: other\nitems: []\n",
+            "items: [] # c\n# end\n",
+        ];
+        insta::assert_snapshot!(outputs.map(output).join("---\n"), @"
+        items:
+        - a: b
+        results:
+        - message: done
+          severity: info
+        ---
+        items:
+        - a: b
+        results:
+        - message: done
+          severity: info
+        ---
+        items: []
+        results:
+        - message: done
+          severity: info
+        ---
+        items: []
+        results:
+        - message: done
+          severity: info
+        ---
+        results:
+        - message: other
+        - message: done
+          severity: info
+        items: []
+        ---
+        items: [] # c
+        results:
+        - message: done
+          severity: info
+        # end
+        ");
+        let json = "{\"kind\": \"ResourceList\", \"items\": []}";
+        let list = ResourceList::parse(json.as_bytes()).unwrap();
+        insta::assert_snapshot!(list.output(None, &result).unwrap().concat(), @r#"{"kind": "ResourceList", "items": [], "results": [{"message": "done", "severity": "info"}]}"#);
+    }
+}

@@ -93,3 +93,34 @@ impl Result {
         serde_json::to_value(self).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn spells_fields_as_the_specification_does() {
+        let result = Result {
+            resource_ref: Some(ResourceRef {
+                api_version: "apps/v1".to_owned(),
+                kind: "Deployment".to_owned(),
+                name: "controller".to_owned(),
+                namespace: None,
+            }),
+            file: Some(File { path: "a.yaml".to_owned(), index: 0 }),
+            ..Result::new(Severity::Warning, "look").with_path("spec.image")
+        };
+        let expected = json!({
+            "message": "look",
+            "severity": "warning",
+            "resourceRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "controller"},
+            "field": {"path": "spec.image"},
+            "file": {"path": "a.yaml", "index": 0},
+        });
+        assert_eq!(result.to_value(), expected);
+        let plain = Result::new(Severity::Error, "no").to_value();
+        assert_eq!(plain, json!({"message": "no", "severity": "error"}));
+    }
+}

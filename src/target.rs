@@ -14,7 +14,7 @@ use crate::yaml::Tree;
 use crate::yaml::text::line_at;
 
 /// The labels that upstream puts on the controller and on nothing else.
-const DEFAULT_LABELS: [(&str, &str); 2] = [
+pub(crate) const DEFAULT_LABELS: [(&str, &str); 2] = [
     ("app.kubernetes.io/name", "argocd-ephemeral-access"),
     ("app.kubernetes.io/component", "controller"),
 ];
@@ -155,15 +155,11 @@ fn may_match(text: &str, target: &config::Target) -> bool {
     if escapes.any(|at| bytes.get(at + 1).is_none_or(|next| b"xuU/\r\n".contains(next))) {
         return true;
     }
-    let labels = if is_default(target) { &DEFAULT_LABELS[..] } else { &[] };
+    let labels = if target.is_default() { &DEFAULT_LABELS[..] } else { &[] };
     holds(&Deployment::kind(&()))
         && labels.iter().all(|(key, value)| holds(key) && holds(value))
         && target.labels.iter().all(|(key, value)| holds(key) && holds(value))
         && [&target.name, &target.namespace].into_iter().flatten().all(|word| holds(word))
-}
-
-fn is_default(target: &config::Target) -> bool {
-    target.name.is_none() && target.namespace.is_none() && target.labels.is_empty()
 }
 
 /// The item as a Deployment; none if it is something else.
@@ -182,7 +178,7 @@ fn read(input: &str, index: usize, item: &Part) -> Result<Option<Candidate>, Tar
     if !is_deployment {
         return Ok(None);
     }
-    let value = tree.value(root).map_err(|error| unreadable(error.to_string()))?;
+    let value = tree.value(root).map_err(|error| unreadable(error.below(line - 1).to_string()))?;
     let meta = value.get("metadata").cloned().unwrap_or_default();
     let meta: ObjectMeta =
         serde_json::from_value(meta).map_err(|error| unreadable(format!("metadata: {error}")))?;
@@ -211,7 +207,7 @@ fn file(meta: &ObjectMeta) -> Option<File> {
 fn matches(meta: &ObjectMeta, target: &config::Target) -> bool {
     let labels = meta.labels.clone().unwrap_or_default();
     let equal = |(key, value): (String, String)| Expression::Equal(key, value);
-    if is_default(target) {
+    if target.is_default() {
         let default = DEFAULT_LABELS.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let selector: Selector = default.into_iter().map(equal).collect();
         return selector.matches(&labels);
@@ -265,7 +261,7 @@ fn wanted(target: &config::Target) -> String {
     if let Some(namespace) = &target.namespace {
         parts.push(format!("namespace \"{namespace}\""));
     }
-    let default = DEFAULT_LABELS.iter().filter(|_| is_default(target));
+    let default = DEFAULT_LABELS.iter().filter(|_| target.is_default());
     let labels = default
         .map(|(key, value)| (*key, *value))
         .chain(target.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
@@ -287,5 +283,113 @@ fn quoted(names: &[String]) -> String {
     match names {
         [] => "none".to_owned(),
         names => names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LABELS: &str = "{app.kubernetes.io/name: argocd-ephemeral-access, app.kubernetes.io/component: controller}";
+
+    fn deployment(metadata: &str) -> String {
+        let spec = "{template: {spec: {containers: [{name: controller}, {name: proxy}]}}}";
+        format!("{{apiVersion: apps/v1, kind: Deployment, metadata: {{{metadata}}}, spec: {spec}}}")
+    }
+
+    /// The title of what is found among items, or the error and its hint.
+    fn found(items: &[String], target: &str) -> String {
+        let input: String = items.iter().map(|item| format!("{item}\n")).collect();
+        let mut start = 0;
+        let parts: Vec<Part> = items
+            .iter()
+            .map(|item| {
+                let range = start..start + item.len();
+                start = range.end + 1;
+                Part { range, column: 0 }
+            })
+            .collect();
+        match find(&input, &parts, &serde_yaml::from_str(target).unwrap()) {
+            Ok(found) => format!("{} {}, line {}", found.index, found.title(), found.line),
+            Err(error) => format!("{error}; {}", error.hint().unwrap_or_default()),
+        }
+    }
+
+    #[test]
+    fn takes_the_one_deployment_with_upstreams_labels() {
+        let items = [
+            "{kind: ConfigMap}".to_owned(),
+            deployment("name: backend"),
+            deployment(&format!("name: c, namespace: n, labels: {LABELS}")),
+            deployment(&format!("name: d, labels: {LABELS}")).replace("Deployment", "StatefulSet"),
+        ];
+        assert_eq!(found(&items, "{}"), "2 Deployment \"n/c\", line 3");
+    }
+
+    #[test]
+    fn every_field_of_a_target_has_to_match() {
+        let items = [
+            deployment("name: a, namespace: x, labels: {l: '1'}"),
+            deployment("name: a, namespace: y, labels: {l: '2'}"),
+            deployment("name: b, namespace: y"),
+        ];
+        assert_eq!(found(&items, "{name: a, namespace: y}"), "1 Deployment \"y/a\", line 2");
+        assert_eq!(found(&items, "{labels: {l: '1'}}"), "0 Deployment \"x/a\", line 1");
+        assert_eq!(found(&items, "{name: b}"), "2 Deployment \"y/b\", line 3");
+        insta::assert_snapshot!(found(&items, "{name: b, labels: {l: '1'}}"), @r#"no Deployment matches name "b" and label l=1 (Deployments seen: "x/a", "y/a", "y/b"); name the Deployment in `spec.target.name` or by `spec.target.labels`"#);
+        insta::assert_snapshot!(found(&items, "{name: a}"), @r#"several Deployments match name "a": "x/a", "y/a"; set `spec.target.namespace` to choose one"#);
+        insta::assert_snapshot!(found(&items, "{namespace: y}"), @r#"several Deployments match namespace "y": "y/a", "y/b"; set `spec.target.name` to choose one"#);
+        insta::assert_snapshot!(found(&items[2..], "{name: b, container: manager}"), @r#"the Deployment "y/b" has no container "manager", it has "controller", "proxy"; set `spec.target.container` to the one that runs the controller"#);
+    }
+
+    #[test]
+    fn knows_names_from_before_kustomize() {
+        let annotations = "{internal.config.kubernetes.io/previousNames: 'a,b', \
+            internal.config.kubernetes.io/previousNamespaces: 'm,n'}";
+        let items = [deployment(&format!("name: x-b, namespace: o, annotations: {annotations}"))];
+        for name in ["a", "b", "x-b"] {
+            for namespace in ["m", "n", "o"] {
+                let target = format!("{{name: {name}, namespace: {namespace}}}");
+                assert_eq!(found(&items, &target), "0 Deployment \"o/x-b\", line 1");
+            }
+        }
+        assert!(found(&items, "{name: x}").starts_with("no Deployment matches"));
+    }
+
+    #[test]
+    fn reads_words_that_are_spelled_with_escapes() {
+        let item = deployment(&format!("name: c, labels: {LABELS}"))
+            .replace("app.kubernetes.io/name", "\"app.kubernetes.io\\/name\"")
+            .replace("Deployment", "\"\\x44eploy\\u006dent\"");
+        assert_eq!(found(&[item], "{}"), "0 Deployment \"c\", line 1");
+    }
+
+    #[test]
+    fn passes_by_what_cannot_be_read_unless_it_may_be_the_target() {
+        let target = deployment(&format!("name: c, labels: {LABELS}"));
+        let broken = "{kind: Deployment, a: [}".to_owned();
+        assert_eq!(found(&[broken, target.clone()], "{}"), "1 Deployment \"c\", line 2");
+        let broken = target.replace("{name: proxy}", "*nowhere");
+        insta::assert_snapshot!(found(&[target, broken], "{}"), @"the item at line 2 that may be the controller's Deployment cannot be read: line 2: the alias has no anchor;");
+    }
+
+    #[test]
+    fn lists_at_most_twenty_deployments() {
+        let items: Vec<_> = (0..30).map(|i| deployment(&format!("name: d{i}"))).collect();
+        let error = found(&items, "{}");
+        assert!(error.contains("\"d19\" and more)"), "{error}");
+        assert!(!error.contains("d20"), "{error}");
+    }
+
+    #[test]
+    fn names_the_file_that_an_orchestrator_read() {
+        let input = deployment(&format!(
+            "name: c, labels: {LABELS}, annotations: \
+             {{config.kubernetes.io/path: old, internal.config.kubernetes.io/path: a/b.yaml, \
+             internal.config.kubernetes.io/index: '3'}}"
+        ));
+        let part = Part { range: 0..input.len(), column: 0 };
+        let found = find(&input, &[part], &config::Target::default()).unwrap();
+        assert_eq!(found.file, Some(File { path: "a/b.yaml".to_owned(), index: 3 }));
     }
 }

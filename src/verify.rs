@@ -80,6 +80,11 @@ fn source(tree: &Tree<'_>, id: NodeId) -> Value {
         text.push('&');
     }
     text.push_str(tree.source(id));
+    // How a block scalar ends is decided by what follows it, too.
+    if let Kind::Scalar { value, style: Style::Block } = &node.kind {
+        text.push('\u{0}');
+        text.push_str(value);
+    }
     Value::Object([(SOURCE.to_owned(), Value::from(text))].into_iter().collect())
 }
 

@@ -1,5 +1,7 @@
 //! Every sample of `fn-config/` is taken, and the schema in the repository is the program's.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_DOCS=1 cargo test --test reference` writes it again.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

@@ -28,8 +28,13 @@ pub fn image() -> Result<&'static str> {
     Ok(FUNCTION_IMAGE)
 }
 
-/// Builds the image for `architecture`, as Docker spells it, with BuildKit, and returns its name.
+/// Builds the image for `architecture`, as Docker spells it, and returns its name. BuildKit builds for the other
+/// architecture, which the classic builder cannot.
 pub fn image_for(architecture: &str) -> Result<String> {
+    let own = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    if architecture == own {
+        return image().map(str::to_owned);
+    }
     let name = format!("{FUNCTION_IMAGE}-{architecture}");
     build(&name, Builder::BuildKit, &[&format!("--platform=linux/{architecture}")])?;
     Ok(name)

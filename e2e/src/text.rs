@@ -88,3 +88,19 @@ pub fn resources(text: &str) -> Result<Vec<Value>> {
         .map(|document| Ok(Value::deserialize(document)?))
         .collect()
 }
+
+/// Orders every list of named things, since a strategic patch and the function put new ones at different ends.
+pub fn in_order_of_names(value: &mut Value) {
+    match value {
+        Value::Sequence(list) => {
+            list.iter_mut().for_each(in_order_of_names);
+            if list.iter().all(|item| item.get("name").is_some()) {
+                list.sort_by_key(|item| {
+                    item.get("name").and_then(Value::as_str).map(str::to_owned)
+                });
+            }
+        }
+        Value::Mapping(map) => map.values_mut().for_each(in_order_of_names),
+        _ => {}
+    }
+}

@@ -134,6 +134,13 @@ pub(crate) struct Target {
     pub(crate) container: String,
 }
 
+impl Target {
+    /// Whether it leaves the choice to upstream's labels.
+    pub(crate) fn is_default(&self) -> bool {
+        self.name.is_none() && self.namespace.is_none() && self.labels.is_empty()
+    }
+}
+
 impl Default for Target {
     fn default() -> Self {
         let container = "controller".to_owned();

@@ -25,7 +25,7 @@ pub(super) fn unknown_fields(value: &Value, object: &impl Serialize) -> Vec<Conf
     paths
         .into_iter()
         .map(|mut path| {
-            let field = field_path(&PointerBuf::from_tokens(path.iter().map(String::as_str)));
+            let field = field_path(&PointerBuf::from_tokens(&path));
             let name = path.pop().unwrap_or_default();
             let known = known_fields(&path);
             ConfigError::UnknownField { field, nearest: nearest(&name, &known), known }

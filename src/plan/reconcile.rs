@@ -248,5 +248,6 @@ fn conflict(list: &List, index: usize, current: &Value, wanted: &Value) -> Confl
         field: field_path(&list.pointer.with_trailing_token(index)),
         current: Some(current.clone()),
         proposed: Some(wanted.clone()),
+        hint: None,
     }
 }

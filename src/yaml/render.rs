@@ -31,6 +31,11 @@ impl Layout {
         lines
     }
 
+    /// The lines of a document that is a mapping.
+    pub(crate) fn document(self, map: &Map<String, Value>) -> Vec<String> {
+        self.entries(map, 0)
+    }
+
     /// The lines of a collection's content, for a key at `column`. A scalar has none.
     pub(crate) fn children(self, value: &Value, column: usize) -> Vec<String> {
         match value {

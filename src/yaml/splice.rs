@@ -12,11 +12,10 @@
 //! | `replace` a scalar | its range |
 //! | `remove` | whole lines; in flow one comma |
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use json_patch::PatchOperation;
-use json_patch::jsonptr::Pointer;
+use json_patch::jsonptr::{Pointer, PointerBuf};
 use serde_json::Value;
 
 use super::field_path;
@@ -57,11 +56,22 @@ pub(crate) enum Refusal {
     ComplexKey { line: usize, field: String },
     #[error("line {line}: a carriage return without a line feed")]
     CarriageReturn { line: usize },
+    #[error("line {line}: the text ends within a block scalar, which a line break would change")]
+    NoLineBreak { line: usize },
     #[error("line {line}: `{field}` is laid out in a way that cannot be edited safely")]
     Layout { line: usize, field: String },
 }
 
 impl Refusal {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::CarriageReturn { .. } => "end all lines in the same way",
+            Self::NoLineBreak { .. } => "end the text with a line break",
+            _ => "write this part of the Deployment without anchors, aliases and doubled keys",
+        }
+    }
+
     /// The refusal in the lines of a text that `lines` more stand before.
     pub(crate) fn below(mut self, lines: usize) -> Self {
         match &mut self {
@@ -74,6 +84,7 @@ impl Refusal {
             | Self::DuplicateKey { line, .. }
             | Self::ComplexKey { line, .. }
             | Self::CarriageReturn { line }
+            | Self::NoLineBreak { line }
             | Self::Layout { line, .. } => *line += lines,
         }
         self
@@ -95,6 +106,7 @@ impl Splice {
         let tree = Tree::parse(text)?;
         let mut edits = self.edits(&tree)?;
         edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
+        check_end(&tree, &edits)?;
         Ok(TextEdit::apply(text, &edits))
     }
 
@@ -162,7 +174,8 @@ impl TextEdit {
 struct Place<'a, 't> {
     tree: &'a Tree<'t>,
     node: NodeId,
-    field: Cow<'a, Pointer>,
+    /// The way to it.
+    field: PointerBuf,
     /// Inside brackets or braces, itself included.
     flow: bool,
     /// The key that the collection is the value of, if it is one's.
@@ -182,14 +195,15 @@ impl<'a, 't> Place<'a, 't> {
     fn locate(tree: &'a Tree<'t>, pointer: &'a Pointer) -> Result<Self, Refusal> {
         let not_found = || Refusal::NotFound { field: field_path(pointer) };
         let root = tree.root().ok_or_else(not_found)?;
-        let mut place = Self::new(tree, root, pointer);
-        place.check_shared(place.node)?;
+        let mut place = Self::new(tree, root);
+        place.check_shared()?;
         for token in pointer.tokens() {
             place.check_keys()?;
             let child = place.child(&token.decoded())?;
+            place.field.push_back(&token);
             place.key = (child.head != child.value).then_some(child.head);
             place.node = child.value;
-            place.check_shared(place.node)?;
+            place.check_shared()?;
             place.flow |= place.is_flow();
         }
         place.check_keys()?;
@@ -199,8 +213,8 @@ impl<'a, 't> Place<'a, 't> {
         }
     }
 
-    fn new(tree: &'a Tree<'t>, node: NodeId, pointer: &'a Pointer) -> Self {
-        let mut place = Self { tree, node, field: Cow::Borrowed(pointer), flow: false, key: None };
+    fn new(tree: &'a Tree<'t>, node: NodeId) -> Self {
+        let mut place = Self { tree, node, field: PointerBuf::new(), flow: false, key: None };
         place.flow = place.is_flow();
         place
     }
@@ -213,7 +227,7 @@ impl<'a, 't> Place<'a, 't> {
     }
 
     fn field(&self) -> String {
-        field_path(&self.field)
+        if self.field.is_root() { ".".to_owned() } else { field_path(&self.field) }
     }
 
     fn layout_refusal(&self, at: usize) -> Refusal {
@@ -221,8 +235,12 @@ impl<'a, 't> Place<'a, 't> {
     }
 
     /// An edit below an anchor, an alias or a tag could mean something elsewhere.
-    fn check_shared(&self, id: NodeId) -> Result<(), Refusal> {
-        let (node, line, field) = (self.tree.node(id), self.tree.line(id), self.field());
+    fn check_shared(&self) -> Result<(), Refusal> {
+        self.check_shared_node(self.node, self.field())
+    }
+
+    fn check_shared_node(&self, id: NodeId, field: String) -> Result<(), Refusal> {
+        let (node, line) = (self.tree.node(id), self.tree.line(id));
         if node.anchor.is_some() {
             return Err(Refusal::Anchor { line, field });
         }
@@ -316,7 +334,8 @@ impl<'a, 't> Place<'a, 't> {
         spelling: Option<&str>,
     ) -> Result<Vec<TextEdit>, Refusal> {
         let child = self.child(token)?;
-        self.check_shared(child.value)?;
+        let field = field_path(&self.field.with_trailing_token(token));
+        self.check_shared_node(child.value, field)?;
         if child.head == child.value || (self.flow && spelling.is_none()) {
             return self.rewrite_in_place(child.value, value);
         }
@@ -564,6 +583,8 @@ impl<'a, 't> Place<'a, 't> {
         let text = self.tree.text();
         let start = line_start(text, at);
         let before = text.get(start..at).unwrap_or_default();
+        // A byte-order mark takes no column.
+        let before = before.strip_prefix('\u{feff}').unwrap_or(before);
         if before.bytes().all(|byte| byte == b' ' || byte == b'-') {
             return Ok(before.len());
         }
@@ -613,6 +634,17 @@ impl<'a, 't> Place<'a, 't> {
 fn check_line_breaks(text: &str) -> Result<(), Refusal> {
     let lone = lone_carriage_return(text);
     lone.map_or(Ok(()), |at| Err(Refusal::CarriageReturn { line: line_at(text, at) }))
+}
+
+/// Nothing can be added to a text that a block scalar ends without a line break: the scalar would
+/// get one.
+fn check_end(tree: &Tree<'_>, edits: &[TextEdit]) -> Result<(), Refusal> {
+    let text = tree.text();
+    let adds = |edit: &TextEdit| edit.range.start == text.len() && !edit.text.is_empty();
+    if edits.iter().any(adds) && !text.ends_with('\n') && tree.ends_in_block_scalar() {
+        return Err(Refusal::NoLineBreak { line: line_at(text, text.len()) });
+    }
+    Ok(())
 }
 
 /// The end of the last comment that is indented deeper than `column` and follows `end`, or of the

@@ -93,3 +93,38 @@ pub(crate) fn is_indentation(text: &str, at: usize) -> bool {
     let before = text.get(line_start(text, at)..at).unwrap_or_default();
     before.bytes().all(|byte| byte == b' ')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_lines_with_either_line_end() {
+        let text = "ab\r\nc\n\nd";
+        assert_eq!((line_start(text, 5), line_end(text, 4), line_at(text, 4)), (4, 5, 2));
+        assert_eq!((line_end(text, 0), line_break_before(text, 4)), (2, 2));
+        assert_eq!((line_break_before(text, 7), next_line(text, 5)), (6, Some(6)));
+        assert_eq!((next_line(text, 7), line_end(text, 7)), (None, 8));
+        assert_eq!(
+            (newline_at(text, 2), newline_at(text, 5), newline_at(text, 8)),
+            ("\r\n", "\n", "\r\n")
+        );
+        assert_eq!(newline_at("a", 1), "\n");
+    }
+
+    #[test]
+    fn tells_a_lone_carriage_return() {
+        assert_eq!(lone_carriage_return("a\r\nb\n"), None);
+        assert_eq!(lone_carriage_return("a\r\nb\rc"), Some(4));
+        assert_eq!(lone_carriage_return("a\r"), Some(1));
+    }
+
+    #[test]
+    fn follows_comments_to_the_next_content() {
+        let text = "a:\n  # one\n\n # two\nb";
+        let lines: Vec<_> = comment_lines(text, 0).map(|line| &text[line]).collect();
+        assert_eq!(lines, ["  # one", "", " # two"]);
+        assert_eq!(next_dash("a: # - no\n\n  - yes", 2), Some(13));
+        assert_eq!(next_dash("a: b", 2), None);
+    }
+}

@@ -165,6 +165,20 @@ impl<'t> Tree<'t> {
         }
     }
 
+    /// Whether the text ends within a block scalar that would take a line break for its own.
+    ///
+    /// The parser gives it that line break already; the YAML readers of kubectl and kpt do not.
+    pub(crate) fn ends_in_block_scalar(&self) -> bool {
+        let is_last = |node: &Node<'_>| {
+            let after = self.text.get(node.range.end..).unwrap_or_default();
+            after.bytes().all(|byte| byte == b' ')
+        };
+        self.nodes.iter().any(|node| match &node.kind {
+            Kind::Scalar { value, style: Style::Block } => value.ends_with('\n') && is_last(node),
+            _ => false,
+        })
+    }
+
     /// A scalar's value, whatever its type.
     pub(crate) fn str(&self, id: NodeId) -> Option<&str> {
         match &self.node(id).kind {
@@ -282,8 +296,9 @@ impl<'t> Builder<'t> {
         match style {
             // All blank lines after a keep scalar (`|+`) are its content; after others none is.
             Style::Block if value.ends_with("\n\n") || is_only_newlines(value) => {
-                let end = text.get(..range.end).unwrap_or_default().trim_end_matches(' ').len();
-                let end = end.saturating_sub(1);
+                let content = text.get(..range.end).unwrap_or_default().trim_end_matches(' ');
+                let content = content.strip_suffix('\n').unwrap_or(content);
+                let end = content.strip_suffix('\r').unwrap_or(content).len();
                 range.start.min(end)..end
             }
             Style::Block if source.trim_ascii().is_empty() => {

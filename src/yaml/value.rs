@@ -27,6 +27,16 @@ pub(crate) enum ValueError {
     ComplexKey { line: usize },
 }
 
+impl ValueError {
+    /// The error in the lines of a text that `lines` more stand before.
+    pub(crate) fn below(mut self, lines: usize) -> Self {
+        let (Self::UnknownAlias { line } | Self::TooLarge { line } | Self::ComplexKey { line }) =
+            &mut self;
+        *line += lines;
+        self
+    }
+}
+
 impl Tree<'_> {
     /// The meaning of a node.
     pub(crate) fn value(&self, id: NodeId) -> Result<Value, ValueError> {

@@ -1,3 +1,5 @@
+//! A whole plugin.
+
 use ephemeral_access_plugin::{
     AccessRequest, AccessRequester, Application, GrantResponse, Result, RevokeResponse, serve,
 };

@@ -118,8 +118,9 @@ impl Server {
         }
     }
 
-    /// Serves one connection in this thread, as [`Host`](crate::host::Host) does.
-    pub(crate) fn serve_connection(self, socket: UnixStream) {
+    /// Serves one connected socket in this thread, until the host quits or closes it: no handshake,
+    /// no signals, no process. [`Host`](crate::host::Host) does so in tests.
+    pub fn serve_connection(self, socket: UnixStream) {
         if let Err(error) = self.plugin().serve_connection(socket) {
             tracing::debug!("connection ended: {error}");
         }

@@ -4,6 +4,9 @@
 //! type definitions into memory of up to 32 times their size and scans a value again for each
 //! message that continues it, so both are bounded here. gob is described in Go's `encoding/gob`.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use gobwire::{Decoder, Progress, WireType, ids, parse_length_prefix, parse_uint};
 use thiserror::Error;
 
@@ -42,19 +45,30 @@ pub enum GobError {
     /// Bytes that are not gob, or a value of another type.
     #[error(transparent)]
     Gob(#[from] gobwire::Error),
+    /// Too much of unfinished messages, in all streams together; nothing more is read from this
+    /// one.
+    #[error("too many bytes of unfinished gob messages")]
+    OutOfBudget,
     /// The bytes cannot be cut into messages; nothing after them can be read.
     #[error("gob message has no valid length")]
     NoLength,
 }
 
 /// Who writes the values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Sender {
     /// Whoever has connected to a plugin.
-    Anybody,
+    Anybody(Arc<Budget>),
     /// A plugin, to the host that runs its code. It needs no limits but that of the message: its
     /// replies have interface values of any length in them.
     Plugin,
+}
+
+/// Memory for messages that have begun and not ended, of all streams together.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicUsize,
+    limit: usize,
 }
 
 /// Cuts a byte stream into values.
@@ -63,6 +77,8 @@ pub(crate) struct Values {
     limit: usize,
     sender: Sender,
     buffer: Vec<u8>,
+    /// Bytes of `buffer` that are taken off the budget.
+    counted: usize,
     /// Bytes of an oversized message that are still to be dropped.
     skip: usize,
     decoder: Decoder,
@@ -79,6 +95,7 @@ impl Values {
             limit,
             sender,
             buffer: Vec::new(),
+            counted: 0,
             skip: 0,
             decoder: Decoder::new(),
             definitions: 0,
@@ -90,7 +107,7 @@ impl Values {
 
     /// Takes bytes and calls `value` for each value that is complete now, or failed.
     ///
-    /// After [`GobError::NoLength`] nothing more may be fed.
+    /// After [`GobError::NoLength`] or [`GobError::OutOfBudget`] nothing more may be fed.
     pub(crate) fn feed<E>(
         &mut self,
         bytes: &[u8],
@@ -110,16 +127,30 @@ impl Values {
             }
         }
         if kept.is_empty() {
-            self.buffer = input.to_vec();
+            kept = input.to_vec();
         } else {
             let done = kept.len() - input.len();
             kept.drain(..done);
             if kept.is_empty() {
                 kept = Vec::new();
             }
-            self.buffer = kept;
         }
-        Ok(())
+        if self.keep(kept) { Ok(()) } else { value(Err(GobError::OutOfBudget)) }
+    }
+
+    /// Keeps the beginning of a message, if there is still room for it.
+    fn keep(&mut self, kept: Vec<u8>) -> bool {
+        let Sender::Anybody(budget) = &self.sender else {
+            self.buffer = kept;
+            return true;
+        };
+        budget.release(std::mem::take(&mut self.counted));
+        if !budget.take(kept.len()) {
+            return false;
+        }
+        self.counted = kept.len();
+        self.buffer = kept;
+        true
     }
 
     /// Takes one message off `input`: whether it completes a value, or `None` without a message.
@@ -182,7 +213,7 @@ impl Values {
         let defines = !continued && first & 1 == 1;
         let is_interface = first == INTERFACE_ID << 1;
         let may_define = defines || self.interfaces || is_interface || continued;
-        let trusted = self.sender == Sender::Plugin;
+        let trusted = matches!(self.sender, Sender::Plugin);
         if may_define && !trusted && body.len() > NIL_INTERFACE {
             self.definitions = self.definitions.saturating_add(body.len());
             if self.definitions > MAX_DEFINITIONS {
@@ -208,5 +239,32 @@ impl Values {
             WireType::Struct { fields, .. } => fields.iter().any(|field| field.id == interface),
             WireType::Marshaler { .. } => false,
         })
+    }
+}
+
+impl Drop for Values {
+    fn drop(&mut self) {
+        if let Sender::Anybody(budget) = &self.sender {
+            budget.release(self.counted);
+        }
+    }
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { used: AtomicUsize::new(0), limit }
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let fits = used.saturating_add(bytes) <= self.limit;
+        if !fits {
+            self.release(bytes);
+        }
+        fits
+    }
+
+    fn release(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

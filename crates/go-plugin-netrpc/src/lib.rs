@@ -42,8 +42,9 @@
 //! | connect, and open no session | it ends after 10 s, or when room is needed |
 //! | connect thousands of times | 64 connections are kept; strangers go before hosts |
 //! | open streams without end | those over 256 are reset |
-//! | send and never read | the connection ends when 1 MiB waits, or nothing moves for 10 s |
+//! | send and never read | the connection ends when 2 MiB wait, or nothing moves for 10 s |
 //! | claim a frame or a message of 4 GiB | nothing is reserved for what has not come |
+//! | begin messages and never end them | their stream is reset when 256 MiB wait in all |
 //! | send a message over 64 MiB | it is skipped, its call gets an error, the next is served |
 //! | define types without end | it is an error from 256 KiB; Kubernetes objects take 3 |
 //! | hide types in a value nobody asked for | it is skipped and never decoded |

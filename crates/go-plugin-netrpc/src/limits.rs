@@ -16,6 +16,9 @@ pub struct Limits {
     /// Largest gob message in bytes; default 64 MiB. A larger argument is skipped and answered
     /// with an error.
     pub message: usize,
+    /// Most bytes of messages that have begun and not ended, of all streams together; default
+    /// 256 MiB. The stream that goes over it is reset.
+    pub buffered: usize,
     /// How long a new connection may take to open its control, stdout and stderr streams;
     /// default 10 s.
     pub session_start: Duration,
@@ -28,8 +31,11 @@ pub struct Limits {
     /// Most connections at once; default 64. One more closes the oldest that has not opened its
     /// streams yet, or itself if all have.
     pub connections: usize,
-    /// Most handlers running at once; default 64. Further calls wait.
+    /// Most handlers running at once; default 16. Further calls wait.
     pub handlers: usize,
+    /// Most handlers past their deadline that others may run beside; default 256. With more, calls
+    /// meet their deadline while they wait.
+    pub stuck_handlers: usize,
     /// Most calls waiting for a handler; default 256. Further calls get an error.
     pub waiting_calls: usize,
 }
@@ -39,11 +45,13 @@ impl Default for Limits {
         Self {
             call_deadline: Duration::from_secs(30),
             message: 64 << 20,
+            buffered: 256 << 20,
             session_start: Duration::from_secs(10),
             write_stall: Duration::from_secs(10),
             streams: 256,
             connections: 64,
-            handlers: 64,
+            handlers: 16,
+            stuck_handlers: 256,
             waiting_calls: 256,
         }
     }

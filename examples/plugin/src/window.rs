@@ -36,9 +36,13 @@ pub(crate) struct Window {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Opening {
     Now,
-    At(Zoned),
+    At(Moment),
     Never,
 }
+
+/// A moment as people write it: `Mon 2026-03-30 09:00 CEST`.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Moment(Zoned);
 
 impl Window {
     pub(crate) fn parse(days: &str, hours: &str, time_zone: &str) -> Result<Self, PluginError> {
@@ -62,7 +66,7 @@ impl Window {
         let mut openings = dates.flat_map(|date| self.starts_on(date));
         openings
             .find(|opening| *opening > now && self.is_open(opening))
-            .map_or(Opening::Never, Opening::At)
+            .map_or(Opening::Never, |opening| Opening::At(Moment(opening)))
     }
 
     fn is_open(&self, now: &Zoned) -> bool {
@@ -96,6 +100,20 @@ impl fmt::Display for Window {
     }
 }
 
+impl fmt::Display for Moment {
+    // By hand: the code for all formats would be a thirtieth of the program.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(moment) = self;
+        let day = DAYS.iter().find(|(_, day)| *day == moment.weekday());
+        let day = day.map_or("", |(name, _)| *name);
+        let (year, month, date) = (moment.year(), moment.month(), moment.day());
+        let (hour, minute) = (moment.hour(), moment.minute());
+        let zone = moment.time_zone().to_offset_info(moment.timestamp());
+        let zone = zone.abbreviation();
+        write!(f, "{day} {year:04}-{month:02}-{date:02} {hour:02}:{minute:02} {zone}")
+    }
+}
+
 fn parse_days(text: &str) -> Result<Vec<Weekday>, PluginError> {
     let wrong = || {
         PluginError::new(format!(
@@ -126,13 +144,20 @@ fn parse_hours(text: &str) -> Result<(Time, Time), PluginError> {
             "`CHANGE_WINDOW_HOURS` must be like \"09:00-17:00\", got \"{text}\""
         ))
     };
-    let time = |text: &str| {
-        // The end of a day is the start of the next.
-        let text = if text.trim() == "24:00" { "00:00" } else { text.trim() };
-        Time::strptime("%H:%M", text).map_err(|_| wrong())
-    };
     let (start, end) = text.split_once('-').ok_or_else(wrong)?;
-    Ok((time(start)?, time(end)?))
+    let start = parse_time(start.trim()).ok_or_else(wrong)?;
+    Ok((start, parse_time(end.trim()).ok_or_else(wrong)?))
+}
+
+fn parse_time(text: &str) -> Option<Time> {
+    // The end of a day is the start of the next.
+    let text = if text == "24:00" { "00:00" } else { text };
+    let (hour, minute) = text.split_once(':')?;
+    let number = |text: &str| {
+        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        if digits { text.parse().ok() } else { None }
+    };
+    Time::new(number(hour)?, number(minute)?, 0, 0).ok()
 }
 
 #[cfg(test)]
@@ -144,7 +169,7 @@ mod tests {
         let window = Window::parse(days, hours, time_zone).unwrap();
         match window.opening(now.parse().unwrap()) {
             Opening::Now => "now".to_owned(),
-            Opening::At(opening) => opening.strftime("%a %F %H:%M %Z").to_string(),
+            Opening::At(opening) => opening.to_string(),
             Opening::Never => "never".to_owned(),
         }
     }
@@ -223,6 +248,7 @@ mod tests {
         };
         assert!(reason(["Monday", "09:00-17:00", "UTC"]).contains("got \"Monday\""));
         assert!(reason(["Mon", "9-17", "UTC"]).contains("got \"9-17\""));
+        assert!(reason(["Mon", "+9:00-17:00", "UTC"]).contains("CHANGE_WINDOW_HOURS"));
         assert!(reason(["Mon", "09:00-25:00", "UTC"]).contains("CHANGE_WINDOW_HOURS"));
         assert!(reason(["Mon", "09:00-17:00", "Berlin"]).contains("got \"Berlin\""));
     }

@@ -266,7 +266,7 @@ impl Drop for Process {
 
 impl Process {
     fn has_ended_within(&mut self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
+        let since = Instant::now();
         loop {
             let ended = match self {
                 Self::Child(child) => child.try_wait().is_ok_and(|status| status.is_some()),
@@ -275,7 +275,7 @@ impl Process {
             if ended {
                 return true;
             }
-            if Instant::now() >= deadline {
+            if since.elapsed() >= limit {
                 if limit > Duration::ZERO {
                     self.kill();
                 }

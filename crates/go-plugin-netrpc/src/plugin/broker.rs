@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::rpc::{Pool, ServerConnection, Service};
+use crate::rpc::{Resources, ServerConnection, Service};
 use crate::yamux::{Receiver, Refused, Stream};
 
 /// How long a number can be used (`mux_broker.go`, `timeoutWait`).
@@ -53,8 +53,7 @@ impl Broker {
 pub(super) struct BrokerStream {
     stream: Stream,
     broker: Arc<Broker>,
-    pool: Pool,
-    limit: usize,
+    resources: Resources,
     stage: Stage,
 }
 
@@ -65,8 +64,8 @@ enum Stage {
 }
 
 impl BrokerStream {
-    pub(super) fn new(stream: Stream, broker: Arc<Broker>, pool: Pool, limit: usize) -> Self {
-        Self { stream, broker, pool, limit, stage: Stage::Id(Vec::with_capacity(4)) }
+    pub(super) fn new(stream: Stream, broker: Arc<Broker>, resources: Resources) -> Self {
+        Self { stream, broker, resources, stage: Stage::Id(Vec::with_capacity(4)) }
     }
 
     /// Reads the number off the front of `bytes`; the service once it is there.
@@ -87,7 +86,7 @@ impl BrokerStream {
         })?;
         self.stream.write_now(&id.to_le_bytes()).map_err(|_| Refused)?;
         let stream = self.stream.clone();
-        let connection = ServerConnection::new(stream, service, self.pool.clone(), self.limit);
+        let connection = ServerConnection::new(stream, service, self.resources.clone());
         self.stage = Stage::Serving(Box::new(connection));
         Ok(())
     }

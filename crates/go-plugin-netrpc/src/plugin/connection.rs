@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::broker::{Broker, BrokerStream};
+use crate::gob::Budget;
 use crate::limits::Limits;
-use crate::rpc::{Pool, ServerConnection, Service, Then};
+use crate::rpc::{Pool, Resources, ServerConnection, Service, Then};
 use crate::yamux::{Acceptor, Receiver, Refused, Session, SessionError, Side, Stream};
 
 /// Everything that serves hosts. Cloning gives another handle.
@@ -22,6 +24,7 @@ struct Shared {
     services: BTreeMap<String, Arc<Service>>,
     limits: Limits,
     pool: Pool,
+    budget: Arc<Budget>,
     open: Mutex<Vec<Open>>,
     quit: UnixStream,
     wake: UnixStream,
@@ -41,8 +44,10 @@ impl Connections {
         let (quit, wake) = UnixStream::pair()?;
         quit.set_nonblocking(true)?;
         let pool = Pool::new(&limits);
+        let budget = Arc::new(Budget::new(limits.buffered));
         let open = Mutex::default();
-        Ok(Self { shared: Arc::new(Shared { services, limits, pool, open, quit, wake }) })
+        let shared = Shared { services, limits, pool, budget, open, quit, wake };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Becomes readable when a host says to quit.
@@ -57,8 +62,12 @@ impl Connections {
         let thread = thread::Builder::new().name("plugin-read".to_owned());
         let running = session.clone();
         let spawned = thread.spawn(move || {
-            if let Err(error) = connections.run(&running, &started) {
-                tracing::debug!("connection ended: {error}");
+            // A panic here would be a fault of ours; its host must not wait for an answer.
+            let run = AssertUnwindSafe(|| connections.run(&running, &started));
+            match catch_unwind(run) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!("connection ended: {error}"),
+                Err(_panic) => running.close(),
             }
             connections.unregister(&started);
         });
@@ -125,13 +134,11 @@ struct Streams {
 impl Acceptor for Streams {
     fn accept(&mut self, stream: &Stream) -> Option<Box<dyn Receiver>> {
         self.opened = self.opened.saturating_add(1);
-        let limit = self.shared.limits.message;
-        let pool = self.shared.pool.clone();
         let stream = stream.clone();
         match self.opened {
             1 => {
                 let service = Arc::new(self.control());
-                Some(Box::new(ServerConnection::new(stream, service, pool, limit)))
+                Some(Box::new(ServerConnection::new(stream, service, self.resources())))
             }
             2 => Some(Box::new(Stdio { stream })),
             3 => {
@@ -140,7 +147,7 @@ impl Acceptor for Streams {
             }
             _ => {
                 let broker = Arc::clone(&self.broker);
-                Some(Box::new(BrokerStream::new(stream, broker, pool, limit)))
+                Some(Box::new(BrokerStream::new(stream, broker, self.resources())))
             }
         }
     }
@@ -151,6 +158,14 @@ impl Acceptor for Streams {
 }
 
 impl Streams {
+    fn resources(&self) -> Resources {
+        Resources {
+            pool: self.shared.pool.clone(),
+            budget: Arc::clone(&self.shared.budget),
+            message: self.shared.limits.message,
+        }
+    }
+
     /// The services of the control stream (`rpc_server.go`, `controlServer`, `dispenseServer`).
     fn control(&self) -> Service {
         let dispense = self.dispense();

@@ -14,5 +14,5 @@ pub use self::client::{CallError, RpcClient};
 pub use self::service::{CallFailure, Reply, Service};
 
 pub(crate) use self::pool::Pool;
-pub(crate) use self::server::ServerConnection;
+pub(crate) use self::server::{Resources, ServerConnection};
 pub(crate) use self::service::Then;

@@ -1,11 +1,13 @@
 //! The threads that run handlers, and the watchdog over them.
 //!
 //! Threads are started when a call finds none idle and end after a while without work. A handler
-//! that does not return keeps its thread; its caller gets an error at the deadline.
+//! that does not return keeps its thread; its caller gets an error at the deadline, and the thread
+//! no longer counts.
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use super::reply::{Call, Waiting};
 use super::service::{CallFailure, Outcome};
 use crate::limits::Limits;
 
-/// How long a thread waits for work before it ends; one always stays.
+/// How long a thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 
 pub(crate) type Run = Box<dyn FnOnce() -> Outcome + Send>;
@@ -28,6 +30,7 @@ pub(crate) struct Pool {
 struct Shared {
     deadline: Duration,
     handlers: usize,
+    stuck_handlers: usize,
     waiting: usize,
     state: Mutex<State>,
     work: Condvar,
@@ -36,13 +39,27 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<(Arc<Call>, Run)>,
+    queue: VecDeque<Task>,
     threads: usize,
+    /// Threads whose call is past its deadline.
+    stuck: usize,
     idle: usize,
     /// Calls in the order of their deadlines; answered ones are dropped in passing.
-    deadlines: VecDeque<(Instant, Arc<Call>)>,
+    deadlines: VecDeque<(Instant, Arc<Progress>)>,
     unanswered: usize,
     watchdog: Watchdog,
+}
+
+struct Task {
+    progress: Arc<Progress>,
+    run: Run,
+}
+
+/// A call and what its thread is doing. The flags change while the state is locked.
+struct Progress {
+    call: Call,
+    running: AtomicBool,
+    stuck: AtomicBool,
 }
 
 #[derive(Default, PartialEq)]
@@ -60,6 +77,7 @@ impl Pool {
         let shared = Shared {
             deadline: limits.call_deadline,
             handlers: limits.handlers.max(1),
+            stuck_handlers: limits.stuck_handlers,
             waiting: limits.waiting_calls,
             state: Mutex::default(),
             work: Condvar::new(),
@@ -70,7 +88,6 @@ impl Pool {
 
     /// Runs a call on a thread of the pool, or answers it with the reason why not.
     pub(crate) fn submit(&self, call: Call, run: Run) {
-        let call = Arc::new(call);
         let mut state = self.shared.lock();
         let waiting = state.queue.len();
         if waiting >= self.shared.waiting.max(1) {
@@ -79,16 +96,23 @@ impl Pool {
             call.fail(&CallFailure::Busy { method, waiting }, Waiting::Forbidden);
             return;
         }
-        state.queue.push_back((Arc::clone(&call), run));
-        self.watch(&mut state, call);
-        if state.idle > waiting {
-            self.shared.work.notify_one();
-        } else if state.threads < self.shared.handlers {
-            self.start_thread(&mut state);
-        }
+        let (running, stuck) = (AtomicBool::new(false), AtomicBool::new(false));
+        let progress = Arc::new(Progress { call, running, stuck });
+        state.queue.push_back(Task { progress: Arc::clone(&progress), run });
+        self.watch(&mut state, progress);
+        self.hand_out(&mut state);
     }
 
-    fn start_thread(&self, state: &mut State) {
+    /// Sees to it that the last task of the queue finds a thread, if one may be had.
+    fn hand_out(&self, state: &mut State) {
+        if state.idle >= state.queue.len() {
+            self.shared.work.notify_one();
+            return;
+        }
+        let allowed = self.shared.handlers + state.stuck.min(self.shared.stuck_handlers);
+        if state.threads >= allowed {
+            return;
+        }
         let pool = self.clone();
         let thread = thread::Builder::new().name("plugin-call".to_owned());
         match thread.spawn(move || pool.work()) {
@@ -103,13 +127,18 @@ impl Pool {
     fn work(&self) {
         let mut state = self.shared.lock();
         loop {
-            if let Some((call, run)) = state.queue.pop_front() {
-                drop(state);
-                if !call.is_answered() {
-                    self.run(&call, run);
+            if let Some(Task { progress, run }) = state.queue.pop_front() {
+                if progress.call.is_answered() {
+                    continue;
                 }
-                drop(call);
+                progress.running.store(true, Ordering::Relaxed);
+                drop(state);
+                let answered = run_call(&progress.call, run);
                 state = self.shared.lock();
+                progress.running.store(false, Ordering::Relaxed);
+                state.unanswered = state.unanswered.saturating_sub(usize::from(answered));
+                let stuck = progress.stuck.load(Ordering::Relaxed);
+                state.stuck = state.stuck.saturating_sub(usize::from(stuck));
                 continue;
             }
             state.idle += 1;
@@ -117,41 +146,22 @@ impl Pool {
             let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             state = guard;
             state.idle -= 1;
-            if timeout.timed_out() && state.queue.is_empty() && state.threads > 1 {
+            let spare = timeout.timed_out() || state.threads > self.shared.handlers + state.stuck;
+            if spare && state.queue.is_empty() {
                 state.threads -= 1;
                 return;
             }
         }
     }
 
-    fn run(&self, call: &Arc<Call>, run: Run) {
-        let started = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(run));
-        let answered = match outcome {
-            Ok(outcome) => call.answer(&outcome, Waiting::Allowed),
-            Err(panic) => {
-                let method = call.method().to_owned();
-                let failure = CallFailure::Panicked { method, message: panic_message(panic) };
-                call.fail(&failure, Waiting::Allowed)
-            }
-        };
-        if answered {
-            let mut state = self.shared.lock();
-            state.unanswered = state.unanswered.saturating_sub(1);
-        } else {
-            let took = started.elapsed();
-            tracing::warn!("{} returned after {took:.1?}, too late for its caller", call.method());
-        }
-    }
-
-    fn watch(&self, state: &mut State, call: Arc<Call>) {
+    fn watch(&self, state: &mut State, progress: Arc<Progress>) {
         let Some(deadline) = Instant::now().checked_add(self.shared.deadline) else {
             return;
         };
         state.unanswered += 1;
-        state.deadlines.push_back((deadline, call));
+        state.deadlines.push_back((deadline, progress));
         if state.deadlines.len() > 2 * state.unanswered + 64 {
-            state.deadlines.retain(|(_, call)| !call.is_answered());
+            state.deadlines.retain(|(_, progress)| !progress.call.is_answered());
         }
         match state.watchdog {
             Watchdog::Armed => {}
@@ -173,12 +183,18 @@ impl Pool {
     fn keep_watch(&self) {
         let mut state = self.shared.lock();
         loop {
-            while state.deadlines.front().is_some_and(|(_, call)| call.is_answered()) {
+            while state.deadlines.front().is_some_and(|(_, progress)| progress.call.is_answered()) {
                 state.deadlines.pop_front();
             }
             let Some((deadline, _)) = state.deadlines.front() else {
                 state.watchdog = Watchdog::Idle;
-                state = self.shared.watch.wait(state).unwrap_or_else(PoisonError::into_inner);
+                let waited = self.shared.watch.wait_timeout(state, IDLE);
+                let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                state = guard;
+                if timeout.timed_out() && state.deadlines.is_empty() {
+                    state.watchdog = Watchdog::NotStarted;
+                    return;
+                }
                 continue;
             };
             let left = deadline.saturating_duration_since(Instant::now());
@@ -187,21 +203,30 @@ impl Pool {
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
-            let Some((_, call)) = state.deadlines.pop_front() else {
-                continue;
-            };
+            let Some((_, progress)) = state.deadlines.pop_front() else { continue };
             drop(state);
-            let failure = CallFailure::DeadlineExceeded {
-                method: call.method().to_owned(),
-                limit: self.shared.deadline,
-            };
-            let failed = call.fail(&failure, Waiting::Forbidden);
-            if failed {
-                tracing::error!("{failure}");
-            }
+            let failed = self.give_up(&progress.call);
             state = self.shared.lock();
             state.unanswered = state.unanswered.saturating_sub(usize::from(failed));
+            if failed && progress.running.load(Ordering::Relaxed) {
+                progress.stuck.store(true, Ordering::Relaxed);
+                state.stuck += 1;
+                if !state.queue.is_empty() {
+                    self.hand_out(&mut state);
+                }
+            }
         }
+    }
+
+    fn give_up(&self, call: &Call) -> bool {
+        let method = call.method().to_owned();
+        let limit = self.shared.deadline;
+        let failure = CallFailure::DeadlineExceeded { method, limit };
+        let failed = call.fail(&failure, Waiting::Forbidden);
+        if failed {
+            tracing::error!("{failure}");
+        }
+        failed
     }
 }
 
@@ -209,6 +234,24 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Runs a handler; whether its answer is the one that its caller gets.
+fn run_call(call: &Call, run: Run) -> bool {
+    let started = Instant::now();
+    let answered = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(outcome) => call.answer(&outcome, Waiting::Allowed),
+        Err(panic) => {
+            let method = call.method().to_owned();
+            let failure = CallFailure::Panicked { method, message: panic_message(panic) };
+            call.fail(&failure, Waiting::Allowed)
+        }
+    };
+    if !answered {
+        let took = started.elapsed();
+        tracing::warn!("{} returned after {took:.1?}, too late for its caller", call.method());
+    }
+    answered
 }
 
 fn panic_message(panic: Box<dyn Any + Send>) -> String {

@@ -8,7 +8,7 @@ use super::header::Request;
 use super::pool::Pool;
 use super::reply::{Call, Replies, Waiting};
 use super::service::{Prepared, Service};
-use crate::gob::{GobError, Sender, Values};
+use crate::gob::{Budget, GobError, Sender, Values};
 use crate::yamux::{Receiver, Refused, Stream};
 
 /// Serves the calls of one stream.
@@ -25,13 +25,21 @@ struct Calls {
     request: Option<Request>,
 }
 
+/// What all streams of a plugin share.
+#[derive(Clone)]
+pub(crate) struct Resources {
+    pub(crate) pool: Pool,
+    pub(crate) budget: Arc<Budget>,
+    /// [`Limits::message`](crate::Limits::message).
+    pub(crate) message: usize,
+}
+
 impl ServerConnection {
-    pub(crate) fn new(stream: Stream, service: Arc<Service>, pool: Pool, limit: usize) -> Self {
+    pub(crate) fn new(stream: Stream, service: Arc<Service>, resources: Resources) -> Self {
+        let Resources { pool, budget, message } = resources;
         let replies = Arc::new(Replies::new(stream));
-        Self {
-            values: Values::new(limit, Sender::Anybody),
-            calls: Calls { service, replies, pool, request: None },
-        }
+        let values = Values::new(message, Sender::Anybody(budget));
+        Self { values, calls: Calls { service, replies, pool, request: None } }
     }
 }
 
@@ -55,7 +63,7 @@ impl Calls {
         let name = request.service_method.as_str();
         tracing::trace!("< call {} of {name}", request.seq);
         match value {
-            Err(error @ GobError::NoLength) => {
+            Err(error @ (GobError::NoLength | GobError::OutOfBudget)) => {
                 tracing::debug!("argument of {name}: {error}");
                 return Err(Refused);
             }

@@ -15,8 +15,12 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-/// Unsent bytes that may pile up. A peer that does not read but keeps asking ends the connection.
+/// Unsent bytes from which threads that may wait do so.
 const MAX_UNSENT: usize = 1 << 20;
+
+/// Unsent bytes that may pile up when nobody can wait. A peer that does not read but keeps asking
+/// ends the connection.
+const MAX_POSTED: usize = 2 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -67,7 +71,7 @@ impl Outbox {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if state.writing {
-            if state.unsent.len() > MAX_UNSENT {
+            if state.unsent.len() > MAX_POSTED {
                 drop(state);
                 self.fail();
                 return Err(io::ErrorKind::WouldBlock.into());

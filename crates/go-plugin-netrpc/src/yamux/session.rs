@@ -239,7 +239,7 @@ impl Session {
 
     fn read(&self, acceptor: &mut dyn Acceptor) -> Result<(), SessionError> {
         let mut socket = self.inner.outbox.socket();
-        let mut start = Some(Instant::now() + self.inner.limits.session_start);
+        let mut start = Instant::now().checked_add(self.inner.limits.session_start);
         let mut buffer = vec![0; READ_BUFFER];
         let mut frames = Frames::new();
         loop {

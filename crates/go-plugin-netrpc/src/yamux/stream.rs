@@ -174,8 +174,8 @@ impl Stream {
 
     /// Waits until something can be sent, and takes up to `wanted` bytes off the window.
     fn take_window(&self, wanted: usize) -> Result<usize, StreamError> {
+        let since = Instant::now();
         let stall = self.inner.session.write_stall();
-        let deadline = Instant::now() + stall;
         let mut state = self.lock();
         loop {
             state.check(self.id())?;
@@ -184,7 +184,7 @@ impl Stream {
                 state.window -= taken;
                 return Ok(usize::try_from(taken).unwrap_or(wanted));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = stall.saturating_sub(since.elapsed());
             if left == Duration::ZERO {
                 return Err(StreamError::Stalled { id: self.id() });
             }

@@ -23,7 +23,7 @@ const (
 	callers = 16
 	warmUp  = 2000
 	// Latencies are taken in turns, so that whatever else the machine does meets both.
-	block = 500
+	block = 50
 )
 
 // Figures are one plugin's. Times are in microseconds, memory is in KiB, sizes are in bytes.

@@ -43,8 +43,7 @@ func Main(version string, arguments []string) error {
 	}
 	defer pair.kill()
 	if *only >= 0 {
-		_, err := pair.send(*seed, *only)
-		return err
+		return pair.sendOne(*seed, *only)
 	}
 	return pair.sendAll(version, *seed, *cases)
 }
@@ -119,6 +118,14 @@ func (p *pair) sendAll(version string, seed uint64, cases int) error {
 	return nil
 }
 
+// sendOne shows a case and both answers.
+func (p *pair) sendOne(seed uint64, number int) error {
+	s := newRandom(seed, number).sample(number)
+	expected, actual := ask(p.reference, s), ask(p.other, s)
+	fmt.Printf("case %d, revoke: %t\n  reference: %s\n  plugin:    %s\n", number, s.revoke, expected, actual)
+	return expected.equal(actual)
+}
+
 // sent is what a case covered.
 type sent struct {
 	seen    map[string]int
@@ -153,6 +160,13 @@ func ask(requester plugin.AccessRequester, s sample) answer {
 		return answer{absent: true, err: err}
 	}
 	return answer{false, string(response.Status), response.Message, err}
+}
+
+func (a answer) String() string {
+	if a.err != nil {
+		return fmt.Sprintf("error %q", a.err)
+	}
+	return fmt.Sprintf("%s %s", a.status, a.message)
 }
 
 func (a answer) outcome() string {

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,29 @@ func answers() []scenario {
 			}
 			for range 100 {
 				if err := connection.Ping(); err != nil {
+					return err
+				}
+			}
+			return grants(started)
+		}},
+		// The host's keepalive is such a ping every 30 s; unanswered, it ends the connection.
+		{name: "the session answers yamux pings", run: func(r *run) error {
+			started, err := r.start()
+			if err != nil {
+				return err
+			}
+			conn, err := net.Dial("unix", started.Socket())
+			if err != nil {
+				return err
+			}
+			_, session, err := controlStream(conn)
+			if err != nil {
+				conn.Close()
+				return err
+			}
+			defer session.Close()
+			for range 100 {
+				if _, err := session.Ping(); err != nil {
 					return err
 				}
 			}
