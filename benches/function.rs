@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
+#[expect(dead_code, reason = "each benchmark needs a part of it")]
 mod support;
 
 use std::fs;
@@ -29,17 +30,20 @@ fn main() -> Outcome<()> {
     {
         return child(contender, Path::new(file));
     }
-    println!("{}\n\n{HEAD}", machine());
+    print!("{}\n\n{HEAD}", machine());
+    let mut table = String::new();
     for shape in [Shape::Canonical, Shape::Indented, Shape::Json] {
         for count in [10, 1_000, 10_000, 50_000] {
             let name = format!("{count} items, {}", shape.name());
             if support::is_wanted(&name) {
                 let input = resource_list(count, shape)?;
-                print!("{}", rows(&name, input.len(), &compare(&input)?));
+                let rows = rows(&name, input.len(), &compare(&input)?);
+                print!("{rows}");
+                table.push_str(&rows);
             }
         }
     }
-    Ok(())
+    support::write_if_asked("function", &table)
 }
 
 fn compare(input: &str) -> Outcome<Vec<Figures>> {

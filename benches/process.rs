@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
+#[expect(dead_code, reason = "each benchmark needs a part of it")]
 mod support;
 
 use std::fs::{self, File};
@@ -27,7 +28,7 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// A manifest in the shape of upstream's release, and upstream's own if it has been put there.
 const MANIFESTS: [(&str, &str); 2] = [
-    ("upstream's release manifest", "target/upstream-install.yaml"),
+    ("upstream's install.yaml", "target/upstream-install.yaml"),
     ("testdata/install.yaml", "testdata/install.yaml"),
 ];
 
@@ -42,22 +43,27 @@ fn main() -> Outcome<()> {
 
 fn compare_all() -> Outcome<()> {
     let contenders = contenders()?;
-    println!("{}\n\n{HEAD}", machine());
+    print!("{}\n\n{HEAD}", machine());
+    let mut table = String::new();
+    let mut add = |rows: String| {
+        print!("{rows}");
+        table.push_str(&rows);
+    };
     for (name, path) in MANIFESTS {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         if path.exists() && support::is_wanted(name) {
             let input = from_manifest(&fs::read_to_string(path)?);
-            print!("{}", compare(name, &input, &contenders)?);
+            add(compare(name, &input, &contenders)?);
         }
     }
     for count in [10_000, 50_000] {
         let name = format!("{count} items");
         if support::is_wanted(&name) {
             let input = resource_list(count, Shape::Canonical)?;
-            print!("{}", compare(&name, &input, &contenders)?);
+            add(compare(&name, &input, &contenders)?);
         }
     }
-    Ok(())
+    support::write_if_asked("process", &table)
 }
 
 /// A program with its arguments.
@@ -85,9 +91,7 @@ fn build_musl() -> Outcome<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--release", "--quiet", "--target", MUSL, "--target-dir"]);
     succeed(cargo.arg(&target).current_dir(root))?;
-    Ok(target
-        .join(MUSL)
-        .join("release/inject-ephemeral-access-plugin"))
+    Ok(target.join(MUSL).join("release/inject-ephemeral-access-plugin"))
 }
 
 fn build_go() -> Outcome<PathBuf> {
@@ -101,11 +105,7 @@ fn build_go() -> Outcome<PathBuf> {
 
 fn succeed(command: &mut Command) -> Outcome<()> {
     let status = command.status()?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{command:?} failed: {status}").into())
-    }
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}").into()) }
 }
 
 fn compare(name: &str, input: &str, contenders: &[Contender]) -> Outcome<String> {
@@ -125,10 +125,8 @@ fn run_measured(input: &Path, command: &[PathBuf], figures: &mut Figures) -> Out
     measuring.arg(MEASURE).arg(input).args(command);
     let output = measuring.stderr(Stdio::inherit()).output()?;
     let text = String::from_utf8(output.stdout)?;
-    let (nanoseconds, peak) = text
-        .trim()
-        .split_once(' ')
-        .ok_or_else(|| format!("{} failed", figures.contender()))?;
+    let (nanoseconds, peak) =
+        text.trim().split_once(' ').ok_or_else(|| format!("{} failed", figures.contender()))?;
     figures.add(Duration::from_nanos(nanoseconds.parse()?), peak.parse()?);
     Ok(())
 }

@@ -179,7 +179,8 @@ fn adoptable(config: &Config, deployment: &Value) -> Record {
 /// and whatever stands there just as it would be injected.
 fn named_in_config(config: &Config, injection: &Injection, deployment: &Value) -> Record {
     let mut record = adoptable(config, deployment);
-    if config.plugin.is_none() {
+    // Where no installation is, whatever looks like a part of one is the user's own.
+    if config.plugin.is_none() || record.adopted.is_empty() {
         return record;
     }
     for (list, desired) in lists(config, &record, deployment, injection.clone()) {

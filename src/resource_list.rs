@@ -220,6 +220,10 @@ pub(crate) fn compare_readers(input: &str) -> Result<(), String> {
     let (Some(scanned), Ok(parsed)) = (scan::parts(input), events::parts(input)) else {
         return Ok(());
     };
+    if parsed.items.is_none() {
+        // The event parser's refusal: it does not say where an empty key (`- ?`) ends.
+        return Ok(());
+    }
     let parsed = Parts { results_at_end: scanned.results_at_end, ..parsed };
     if scanned == parsed { Ok(()) } else { Err(format!("{scanned:#?}\n{parsed:#?}")) }
 }
@@ -377,5 +381,35 @@ mod tests {
         let json = "{\"kind\": \"ResourceList\", \"items\": []}";
         let list = ResourceList::parse(json.as_bytes()).unwrap();
         insta::assert_snapshot!(list.output(None, &result).unwrap().concat(), @r#"{"kind": "ResourceList", "items": [], "results": [{"message": "done", "severity": "info"}]}"#);
+    }
+
+    #[test]
+    fn both_readers_see_the_same_parts() {
+        let items = [
+            "- a: 'x'\n- b: \"y\"\n",
+            "- a: |\n    don't \"\n  b: [c]\n- d\n",
+            "- a: \"x\n  y\"\n- b\n",
+            "- a: [\"x]\", 'y, [', {b: 'z''}', c: d}]\n- e\n",
+            "- a: [b:'c]\n- e\n",
+            "- a: |+\n    x\n\n\n# c\n- b\n",
+        ];
+        for items in items {
+            assert_eq!(scanned(&format!("items:\n{items}functionConfig:\n  a: b\n")).len(), 2);
+        }
+    }
+
+    #[test]
+    fn the_scanner_leaves_what_may_be_open_to_the_event_parser() {
+        let items = [
+            "- a: 'x\n- b: y'\n",
+            "- a: |\n    text\n  b: 'x\n- c: y'\n",
+            "- a: |\n  b: 'x\n- c: y'\n",
+            "- - a: |\n    b: [x,\n- c: y]\n",
+            "- a: {b: c,\n- d: |\n    '}\n",
+            "- a: [b 'c, 'd]\n- e: f']\n",
+        ];
+        for items in items {
+            assert_eq!(scan::parts(&format!("{HEAD}items:\n{items}")), None, "{items}");
+        }
     }
 }

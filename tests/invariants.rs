@@ -65,19 +65,19 @@ fn tape() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(any::<u8>(), 0..600)
 }
 
-/// Half as many cases as usual, since each is several runs. `PROPTEST_CASES` asks for more.
-fn half_as_many_cases() -> ProptestConfig {
+/// Fewer cases than usual, since each is several runs. `PROPTEST_CASES` asks for more.
+fn fewer_cases() -> ProptestConfig {
     let default = ProptestConfig::default();
     let regressions = FileFailurePersistence::Direct("proptest-regressions/invariants.txt");
     ProptestConfig {
-        cases: default.cases / 2,
+        cases: default.cases / 3,
         failure_persistence: Some(Box::new(regressions)),
         ..default
     }
 }
 
 proptest! {
-    #![proptest_config(half_as_many_cases())]
+    #![proptest_config(fewer_cases())]
 
     #[test]
     fn a_resource_list_keeps_every_byte_but_those_that_are_added(
@@ -105,7 +105,14 @@ proptest! {
             text.truncate(text.trim_end().len());
         }
         let config = config(WANTED[wanted].spec);
-        let injected = stdout(inject(&Manifests::parse(text.as_bytes()).unwrap(), Some(&config), None))?;
+        let outcome = inject(&Manifests::parse(text.as_bytes()).unwrap(), Some(&config), None);
+        // Nothing can be added there without changing the scalar.
+        let open_scalar = "the text ends within a block scalar";
+        if outcome.findings.iter().any(|finding| finding.message().contains(open_scalar)) {
+            prop_assert!(!text.ends_with('\n'));
+            return Ok(());
+        }
+        let injected = stdout(outcome)?;
         prop_assert_ne!(&injected, &text);
         let again = stdout(inject(&Manifests::parse(injected.as_bytes()).unwrap(), Some(&config), None))?;
         prop_assert_eq!(&again, &injected);

@@ -135,6 +135,15 @@ fn refuses_much_garbage_soon() {
 }
 
 #[test]
+fn passes_by_very_deep_nesting_soon() {
+    let started = Instant::now();
+    let deep = format!("- deep: {}{}\nfunctionConfig:", "[".repeat(90_000), "]".repeat(90_000));
+    let output = run(&[], INPUT.replace("functionConfig:", &deep).as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
+#[test]
 fn writes_nothing_but_its_output() {
     let directory = std::env::temp_dir().join(format!("no-files-{}", std::process::id()));
     fs::create_dir(&directory).unwrap();

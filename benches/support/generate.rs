@@ -71,13 +71,8 @@ spec:
 
 /// A ResourceList with `count` items, the controller's Deployment in the middle.
 pub(crate) fn resource_list(count: usize, shape: Shape) -> Outcome<String> {
-    let items = (0..count).map(|index| {
-        if index == count / 2 {
-            CONTROLLER.to_owned()
-        } else {
-            item(index)
-        }
-    });
+    let items = (0..count)
+        .map(|index| if index == count / 2 { CONTROLLER.to_owned() } else { item(index) });
     match shape {
         Shape::Canonical => Ok(block(items, "")),
         Shape::Indented => Ok(block(items, "  ")),

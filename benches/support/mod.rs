@@ -35,11 +35,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub(crate) fn new(contender: &str) -> Self {
-        Self {
-            contender: contender.to_owned(),
-            times: Vec::new(),
-            peak_kib: 0,
-        }
+        Self { contender: contender.to_owned(), times: Vec::new(), peak_kib: 0 }
     }
 
     pub(crate) fn contender(&self) -> &str {
@@ -123,8 +119,26 @@ fn megabytes(bytes: u64) -> String {
 /// Whether the command line asks for an input: it may name parts of names, or nothing for all.
 pub(crate) fn is_wanted(input: &str) -> bool {
     // Cargo adds `--bench`.
-    let mut filters = std::env::args().skip(1).filter(|argument| argument != "--bench").peekable();
+    let is_filter = |argument: &String| !argument.starts_with("--");
+    let mut filters = std::env::args().skip(1).filter(is_filter).peekable();
     filters.peek().is_none() || filters.any(|filter| input.contains(&filter))
+}
+
+/// With `--write`, puts a table into `docs/benchmarks.md`, between the two comments that name it.
+pub(crate) fn write_if_asked(name: &str, table: &str) -> Outcome<()> {
+    if !std::env::args().any(|argument| argument == "--write") {
+        return Ok(());
+    }
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md");
+    let page = fs::read_to_string(&path)?;
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+    let parts = page.split_once(&begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(&end)?;
+        Some((before, after))
+    });
+    let (before, after) = parts.ok_or_else(|| format!("no {begin} in docs/benchmarks.md"))?;
+    let text = format!("{before}{begin}\n{}\n\n{HEAD}{table}\n{end}{after}", machine());
+    Ok(fs::write(path, text)?)
 }
 
 /// The most memory that this process has held.

@@ -29,6 +29,11 @@ pub fn checked_run(input: &[u8]) -> (String, bool) {
     if failed {
         check_unchanged(input, &output);
     }
+    // A list with a neighbour that is no YAML is a list for the line scanner only, and no longer once
+    // it has results.
+    if serde_yaml::from_str::<Value>(&stdout).is_err() {
+        return (stdout, failed);
+    }
     let again = run(stdout.as_bytes());
     assert_eq!(again.failed(), failed, "a second run ends as the first\n{stdout}");
     assert_eq!(again.stdout.concat(), stdout, "a second run changes nothing");

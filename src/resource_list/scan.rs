@@ -6,7 +6,8 @@
 //!
 //! Lines alone cannot tell whether a quoted scalar or a bracket goes on over the next `- `. Every
 //! line that opens one without closing it therefore has its item read by the event parser: an item
-//! that is a whole document by itself leaves nothing open.
+//! that is a whole document by itself leaves nothing open. Only the text of block scalars is passed
+//! over.
 
 use std::ops::Range;
 
@@ -169,70 +170,148 @@ fn value_part(input: &str, section: Range<usize>) -> Option<Part> {
 fn open_items<'p>(input: &'p str, parts: &'p [Part]) -> impl Iterator<Item = &'p Part> {
     let start = parts.first().map_or(0, |part| part.range.start);
     let end = parts.last().map_or(0, |part| part.range.end);
-    let bytes = input.as_bytes().get(..end).unwrap_or_default();
-    let within = bytes.get(start..).unwrap_or_default();
-    let quotes = memchr::memchr2_iter(b'"', b'\'', within);
-    let brackets = memchr::memchr2_iter(b'[', b'{', within);
-    let mut open: Vec<usize> = quotes
-        .chain(brackets)
-        .map(|at| start + at)
-        .filter(|at| begins_token(bytes, *at) && stays_open(bytes, *at))
+    let mut open: Vec<usize> = openers(input.as_bytes(), start..end)
         .map(|at| parts.partition_point(|part| part.range.start <= at).saturating_sub(1))
         .collect();
     open.sort_unstable();
     open.dedup();
-    open.into_iter().filter_map(|index| parts.get(index))
+    let parts = open.into_iter().filter_map(|index| parts.get(index));
+    parts.filter(|part| opens_outside_of_blocks(input, &part.range))
+}
+
+/// Quotes and brackets that begin a token and are not surely closed on the same line, the first of
+/// a line at least.
+fn openers(bytes: &[u8], range: Range<usize>) -> impl Iterator<Item = usize> {
+    let quotes = openers_of(bytes, range.clone(), [b'"', b'\'']);
+    quotes.chain(openers_of(bytes, range, [b'[', b'{']))
+}
+
+fn openers_of(
+    bytes: &[u8],
+    range: Range<usize>,
+    [one, other]: [u8; 2],
+) -> impl Iterator<Item = usize> {
+    let bytes = bytes.get(..range.end).unwrap_or_default();
+    let within = bytes.get(range.start..).unwrap_or_default();
+    let mut skip_to = range.start;
+    memchr::memchr2_iter(one, other, within).map(move |at| range.start + at).filter(move |at| {
+        if *at < skip_to || !begins_token(bytes, *at) {
+            return false;
+        }
+        let line = bytes.get(*at..).unwrap_or_default();
+        let line =
+            line.get(..memchr::memchr(b'\n', line).unwrap_or(line.len())).unwrap_or_default();
+        // What brackets hold is closed with them; a line that stays open is known by one opener.
+        let closed = closed_length(line);
+        skip_to = at + closed.unwrap_or(line.len());
+        closed.is_none()
+    })
+}
+
+/// Whether an item opens something in another place than the text of a block scalar, which is full
+/// of quotes and brackets if it holds a script.
+fn opens_outside_of_blocks(input: &str, item: &Range<usize>) -> bool {
+    // With the dash, so that columns are those of the input.
+    let mut next = item.start.checked_sub(1);
+    let mut block = None;
+    while let Some(at) = next.filter(|at| *at < item.end) {
+        next = next_line(input, at);
+        let end = line_end(input, at);
+        let line = input.get(at..end).unwrap_or_default();
+        let text = line.trim_start_matches(' ');
+        if block.is_some_and(|column| text.is_empty() || line.len() - text.len() > column) {
+            continue;
+        }
+        block = block_scalar_column(line);
+        if block.is_none() && openers(input.as_bytes(), at..end).next().is_some() {
+            return true;
+        }
+    }
+    false
+}
+
+/// The column of the key, if the line is a plain one and `|` or `>`: what stands deeper below is
+/// the scalar's text. With nothing open before, no such line can be part of another scalar.
+fn block_scalar_column(line: &str) -> Option<usize> {
+    let (head, indicator) = line.trim_end_matches(' ').rsplit_once(' ')?;
+    let is_indicator = matches!(indicator, "|" | "|-" | "|+" | ">" | ">-" | ">+");
+    let key = head.strip_suffix(':').filter(|_| is_indicator)?;
+    let name = key.trim_start_matches([' ', '-']);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
+    let is_word = !name.is_empty() && name.bytes().all(is_plain);
+    is_word.then_some(key.len() - name.len())
 }
 
 /// Whether a quote or bracket can begin a scalar or collection: inside a word it cannot.
 fn begins_token(bytes: &[u8], at: usize) -> bool {
     let before = at.checked_sub(1).and_then(|before| bytes.get(before));
-    before.is_none_or(|byte| b" \t\n-[{,:?".contains(byte))
+    before.is_none_or(|byte| {
+        matches!(byte, b' ' | b'\t' | b'\n' | b'-' | b'[' | b'{' | b',' | b':' | b'?')
+    })
 }
 
-/// Whether what begins here is not surely closed on the same line.
-fn stays_open(bytes: &[u8], at: usize) -> bool {
-    let rest = bytes.get(at..).unwrap_or_default();
-    let rest = rest.get(..memchr::memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or_default();
-    match rest {
-        [quote @ (b'"' | b'\''), inner @ ..] => !closes_quote(inner, *quote),
-        [b'[', b']', ..] | [b'{', b'}', ..] => false,
-        _ => !closes_brackets(rest),
+/// How much of a line is passed over with what begins it, if that is surely closed on the line.
+fn closed_length(line: &[u8]) -> Option<usize> {
+    match line {
+        // A quote may be none, so those that follow are looked at all the same.
+        [quote @ (b'"' | b'\''), inner @ ..] => quoted_length(inner, *quote).map(|_| 1),
+        [b'[', b']', ..] | [b'{', b'}', ..] => Some(2),
+        _ => brackets_length(line),
     }
 }
 
-fn closes_quote(inner: &[u8], quote: u8) -> bool {
-    let mut bytes = inner.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
+/// The length of a quoted scalar's text and its closing quote, if that stands in `inner`.
+fn quoted_length(inner: &[u8], quote: u8) -> Option<usize> {
+    let mut bytes = inner.iter().enumerate().peekable();
+    while let Some((at, byte)) = bytes.next() {
         match byte {
             b'\\' if quote == b'"' => {
                 bytes.next();
             }
-            b'\'' if quote == b'\'' && bytes.peek() == Some(&b'\'') => {
+            b'\'' if quote == b'\'' && bytes.peek().is_some_and(|(_, next)| **next == b'\'') => {
                 bytes.next();
             }
-            _ if byte == quote => return true,
+            _ if *byte == quote => return Some(at + 1),
             _ => {}
         }
     }
-    false
+    None
 }
 
-/// A quote among brackets may hide one, so a line with any counts as open.
-fn closes_brackets(rest: &[u8]) -> bool {
-    let mut depth = 0usize;
-    for byte in rest {
+/// A quote may hide a bracket, so where it is not sure to begin a scalar the line counts as open.
+fn brackets_length(rest: &[u8]) -> Option<usize> {
+    let (mut depth, mut at) = (0usize, 0);
+    while let Some(byte) = rest.get(at) {
+        let (before, after) = rest.split_at(at);
         match byte {
-            b'"' | b'\'' | b'#' => return false,
+            b'#' => return None,
+            b'"' | b'\'' => {
+                let inner = after.get(1..).filter(|_| follows_indicator(before));
+                match inner.and_then(|inner| quoted_length(inner, *byte)) {
+                    Some(length) => at += length,
+                    None => return None,
+                }
+            }
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth -= 1,
             _ => {}
         }
         if depth == 0 {
-            return true;
+            return Some(at + 1);
         }
+        at += 1;
     }
-    false
+    None
+}
+
+/// Whether a scalar must begin behind this text within brackets: a word may go on after a space.
+fn follows_indicator(before: &[u8]) -> bool {
+    let text = before.trim_ascii_end();
+    match text.last() {
+        Some(b'[' | b'{' | b',') => true,
+        Some(b':') => text.len() < before.len(),
+        _ => false,
+    }
 }
 
 /// Whether an item is one whole document by itself.

@@ -713,6 +713,8 @@ mod tests {
             "a:\n  - |+\n\n\n",
             "a:\n- >-\n  x\n\n# c\n",
             "a:\n- |\n\nb: |\n",
+            "a:\r\n- |+\r\n  x\r\n\r\n\r\n",
+            "a:\r\n- |+\r\n\r\n  \r\nb: 1\r\n",
         ];
         let all: Vec<_> = texts.iter().map(|text| edited(text, json!([add]))).collect();
         insta::assert_debug_snapshot!(all, @r#"
@@ -721,6 +723,8 @@ mod tests {
             "a:\n  - |+\n\n\n  - \"n\"\n",
             "a:\n- >-\n  x\n- \"n\"\n\n# c\n",
             "a:\n- |\n- \"n\"\n\nb: |\n",
+            "a:\r\n- |+\r\n  x\r\n\r\n\r\n- \"n\"\r\n",
+            "a:\r\n- |+\r\n\r\n  \r\n- \"n\"\r\nb: 1\r\n",
         ]
         "#);
         for text in texts {
