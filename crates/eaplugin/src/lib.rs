@@ -50,7 +50,7 @@ pub const USAGE: u8 = 2;
 #[must_use]
 pub fn run(cli: Cli) -> u8 {
     let done = match cli.command {
-        Command::New(arguments) => new(arguments),
+        Command::New(arguments) => return or_usage(new_options(arguments), new),
         Command::Check(arguments) => return or_usage(check_options(arguments), check),
         Command::Grant(arguments) => return or_usage(call_options(Call::Grant, arguments), call),
         Command::Revoke(arguments) => return or_usage(call_options(Call::Revoke, arguments), call),
@@ -87,14 +87,18 @@ fn or_usage<T>(prepared: Result<T>, act: impl FnOnce(T) -> Result<bool>) -> u8 {
     }
 }
 
-fn new(arguments: cli::New) -> Result<bool> {
+fn new_options(arguments: cli::New) -> Result<new::Options> {
+    new::check_name(&arguments.name)?;
     let runtime = match (arguments.runtime_path, arguments.runtime_git, arguments.runtime_version) {
         (Some(path), _, _) => Some(Runtime::Path(path)),
         (_, Some(url), _) => Some(Runtime::Git(url)),
         (_, _, Some(version)) => Some(Runtime::Version(version)),
         (None, None, None) => None,
     };
-    let options = new::Options { name: arguments.name, directory: arguments.directory, runtime };
+    Ok(new::Options { name: arguments.name, directory: arguments.directory, runtime })
+}
+
+fn new(options: new::Options) -> Result<bool> {
     let created = new::create(&options)?;
     say(&format!("made {}", created.directory.display()));
     if let Some(reason) = created.without_git {

@@ -65,7 +65,7 @@ pub fn create(options: &Options) -> Result<Created> {
 }
 
 /// A name that is good for a crate, an image and a Kubernetes object.
-fn check_name(name: &str) -> Result<()> {
+pub(crate) fn check_name(name: &str) -> Result<()> {
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let shape = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.len() <= 63
