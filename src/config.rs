@@ -304,6 +304,13 @@ mod tests {
     }
 
     #[test]
+    fn null_is_no_excuse_for_an_unknown_field() {
+        let error = own("image: a/b:1, imagePullPolciy: null").unwrap_err();
+        assert!(error.contains("`spec.imagePullPolciy` is not a field"), "{error}");
+        assert!(own("image: a/b:1, controller: {env: [{name: A, valueFrom: null}]}").is_ok());
+    }
+
+    #[test]
     fn warns_of_what_is_likely_not_meant() {
         let warnings = |spec: &str| {
             let warnings = own(spec).unwrap().warnings();

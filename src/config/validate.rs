@@ -22,19 +22,19 @@ pub(super) fn unknown_fields(value: &Value, object: &impl Serialize) -> Vec<Conf
     let known = serde_json::to_value(object).unwrap_or_default();
     let mut paths = Vec::new();
     find_unknown(value, &known, &mut Vec::new(), &mut paths);
-    paths
-        .into_iter()
-        .map(|mut path| {
-            let field = field_path(&PointerBuf::from_tokens(&path));
-            let name = path.pop().unwrap_or_default();
-            let known = known_fields(&path);
-            ConfigError::UnknownField { field, nearest: nearest(&name, &known), known }
-        })
-        .collect()
+    let error = |mut path: Vec<String>| {
+        let field = field_path(&PointerBuf::from_tokens(&path));
+        let name = path.pop().unwrap_or_default();
+        let known = known_fields(&path);
+        let unknown = !known.contains(&name);
+        let nearest = nearest(&name, &known);
+        unknown.then_some(ConfigError::UnknownField { field, nearest, known })
+    };
+    paths.into_iter().filter_map(error).collect()
 }
 
-/// A key that did not survive reading and writing is not a field. Null survives nowhere and says
-/// nothing, so it passes.
+/// A key that did not survive reading and writing may be unknown; or it is null, which does not
+/// survive in Kubernetes objects.
 fn find_unknown(
     value: &Value,
     known: &Value,
@@ -45,7 +45,6 @@ fn find_unknown(
         path.push(key);
         match known {
             Some(known) => find_unknown(child, known, path, unknown),
-            None if child.is_null() => {}
             None => unknown.push(path.clone()),
         }
         path.pop();
