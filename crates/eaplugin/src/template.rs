@@ -119,12 +119,13 @@ pub fn files(name: &str, runtime: &Runtime) -> Result<Vec<(&'static str, String)
     let files = FILES.iter().filter(|(path, _)| has_lock || *path != "Cargo.lock");
     Ok(files
         .map(|(path, text)| {
+            // The name first: the runtime's path may hold the same words.
             let text = match *path {
-                "Cargo.toml" => manifest(text).replace(DEPENDENCY, &dependency),
-                "README.md" => readme(text),
-                _ => (*text).to_owned(),
+                "Cargo.toml" => manifest(text).replace(NAME, name).replace(DEPENDENCY, &dependency),
+                "README.md" => readme(text).replace(NAME, name),
+                _ => text.replace(NAME, name),
             };
-            (*path, text.replace(NAME, name))
+            (*path, text)
         })
         .collect())
 }
@@ -226,6 +227,7 @@ mod tests {
     fn the_runtime_comes_from_where_it_is_said_to() {
         for (runtime, dependency) in [
             (Runtime::Path("/a \"b\"".into()), r#"path = "/a \"b\"""#),
+            (Runtime::Path("/change-window".into()), r#"path = "/change-window""#),
             (Runtime::Git("https://example.com/r".to_owned()), r#"git = "https://example.com/r""#),
             (Runtime::published(), r#"version = "0.1""#),
         ] {
