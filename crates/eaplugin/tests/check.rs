@@ -8,7 +8,9 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{eaplugin, echo, misbehave, stderr, stdout};
 
@@ -139,6 +141,40 @@ fn a_plugin_that_outlives_its_host_is_a_warning_and_is_killed() {
     });
     let living: Vec<_> = living.map(|entry| entry.file_name()).collect();
     assert!(living.is_empty(), "still running: {living:?}");
+}
+
+#[test]
+fn an_interrupted_check_leaves_nothing_behind() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut command = eaplugin();
+    command.env("MISBEHAVE", "stay").env("TMPDIR", scratch.path()).arg("check").arg(misbehave());
+    let mut child =
+        command.args(["--timeout", "1s", "--calls", "1"]).stdout(Stdio::null()).spawn().unwrap();
+    let living = |folders: usize| {
+        let begin = format!("TMPDIR={}", scratch.path().display());
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let environments =
+            processes.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
+        let temporary = environments.filter(|bytes| {
+            let mut variables = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+            variables.any(|text| {
+                text.strip_prefix(&begin)
+                    .is_some_and(|rest| rest.matches("/eaplugin-").count() >= folders)
+            })
+        });
+        temporary.count()
+    };
+    // The plugin of the host that is killed has its folder in that of the host.
+    let start = Instant::now();
+    while (living(2), living(1)) != (1, 1) {
+        assert!(start.elapsed() < Duration::from_secs(60), "no plugin has outlived its host");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(living(1), 0);
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::Context;
 use super::report::{Check, Report};
+use crate::cleanup::Guard;
 use crate::hold::{HOLD, Held};
 use crate::session::{Session, directory, sockets};
 use crate::terminal::time;
@@ -82,8 +83,10 @@ fn killed(context: &Context<'_>) -> Result<Option<(Duration, usize)>> {
         .stderr(Stdio::null())
         .spawn()
         .context("cannot start the host that is to be killed")?;
+    let _host_guard = Guard::new(host.id(), directory.path());
     let held = host.stdout.take().map(|stdout| held(stdout, context.options.timeout));
     let held = held.unwrap_or_else(|| Err(anyhow!("the host has no standard output")));
+    let _plugin_guard = held.as_ref().map(|held| Guard::new(held.pid, directory.path()));
     let identity = held.as_ref().ok().and_then(|held| identity(held.pid));
     kill(&mut host);
     let held = held?;
