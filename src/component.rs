@@ -3,8 +3,8 @@
 //! It needs no alpha flag, no Docker and no exec, so it works wherever kustomize does: in Argo CD's
 //! repo-server, in Flux, in `kubectl kustomize`.
 
+use diffy::DiffOptions;
 use serde_json::json;
-use similar::TextDiff;
 
 use crate::patch::{Patch, PatchFormat};
 use crate::yaml::render::Layout;
@@ -67,9 +67,12 @@ pub fn differences(file: &ComponentFile, committed: &str) -> Option<String> {
     if without_header(committed) == without_header(&file.text) {
         return None;
     }
-    let diff = TextDiff::from_lines(committed, file.text.as_str());
-    let (old, new) = (format!("a/{}", file.name), format!("b/{}", file.name));
-    Some(diff.unified_diff().header(&old, &new).to_string())
+    let diff = DiffOptions::new()
+        .set_original_filename(format!("a/{}", file.name))
+        .set_modified_filename(format!("b/{}", file.name))
+        .create_patch(committed, &file.text)
+        .to_string();
+    Some(diff)
 }
 
 fn without_header(text: &str) -> &str {
