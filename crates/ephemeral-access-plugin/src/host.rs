@@ -14,8 +14,10 @@ use go_plugin_netrpc::{
 use gobwire::{Decode, Encode, Interface};
 use thiserror::Error;
 
+pub use crate::server::handshake;
+
 use crate::requester::{AccessRequester, GrantResponse, PluginError, RevokeResponse};
-use crate::server::{KEY, Server, handshake};
+use crate::server::{KEY, Server};
 use crate::types::{AccessRequest, Application};
 use crate::wire::{Arguments, GrantReply, InitReply, RevokeReply};
 
@@ -48,6 +50,26 @@ pub enum HostError {
     /// A call failed on its way.
     #[error(transparent)]
     Call(#[from] CallError),
+}
+
+/// An answer as it is on the wire, for tools that judge plugins: any status, or none at all.
+///
+/// With an error the controller does not look at the response.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawAnswer {
+    /// The response; the controller accepts that there is none only from `RevokeAccess`.
+    pub response: Option<RawResponse>,
+    /// The error.
+    pub error: Option<String>,
+}
+
+/// A response as it is on the wire.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawResponse {
+    /// The status, known or not.
+    pub status: String,
+    /// The message.
+    pub message: String,
 }
 
 #[derive(Debug)]
@@ -160,6 +182,36 @@ impl Host {
         Ok(self.call::<_, RevokeReply>("Plugin.RevokeAccess", &arguments)?.into_result()?)
     }
 
+    /// As [`Host::grant_access`], without a judgement of the answer, and also with nil objects,
+    /// which the controller never sends.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] when there is no answer.
+    pub fn grant_access_raw(
+        &self,
+        request: Option<&AccessRequest>,
+        application: Option<&Application>,
+    ) -> Result<RawAnswer, HostError> {
+        let arguments = Arguments::from_options(request, application);
+        Ok(self.call::<_, GrantReply>("Plugin.GrantAccess", &arguments)?.into_raw())
+    }
+
+    /// As [`Host::revoke_access`], without a judgement of the answer, and also with nil objects,
+    /// which the controller never sends.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] when there is no answer.
+    pub fn revoke_access_raw(
+        &self,
+        request: Option<&AccessRequest>,
+        application: Option<&Application>,
+    ) -> Result<RawAnswer, HostError> {
+        let arguments = Arguments::from_options(request, application);
+        Ok(self.call::<_, RevokeReply>("Plugin.RevokeAccess", &arguments)?.into_raw())
+    }
+
     /// Asks whether the plugin is there.
     ///
     /// # Errors
@@ -206,5 +258,45 @@ impl Host {
         R: Decode + Default + Send + 'static,
     {
         Ok(self.client.call(method, argument, self.call_limit)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::requester::{GrantResponse, RevokeResponse};
+
+    struct Denies;
+
+    impl AccessRequester for Denies {
+        fn grant_access(
+            &self,
+            _: &AccessRequest,
+            _: &Application,
+        ) -> Result<GrantResponse, PluginError> {
+            Ok(GrantResponse::denied("no"))
+        }
+
+        fn revoke_access(
+            &self,
+            _: &AccessRequest,
+            _: &Application,
+        ) -> Result<RevokeResponse, PluginError> {
+            Err(PluginError::new("never"))
+        }
+    }
+
+    #[test]
+    fn raw_answers_are_what_the_plugin_says() {
+        let host = Host::in_process(Denies).unwrap();
+        let (request, application) = (AccessRequest::default(), Application::default());
+        let granted = host.grant_access_raw(Some(&request), Some(&application)).unwrap();
+        let response = RawResponse { status: "denied".to_owned(), message: "no".to_owned() };
+        assert_eq!(granted, RawAnswer { response: Some(response), error: None });
+        let revoked = host.revoke_access_raw(Some(&request), Some(&application)).unwrap();
+        assert_eq!(revoked, RawAnswer { response: None, error: Some("never".to_owned()) });
+        let nothing = host.grant_access_raw(None, None).unwrap();
+        assert_eq!(nothing.response, None);
+        assert!(nothing.error.is_some());
     }
 }

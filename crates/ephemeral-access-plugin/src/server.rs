@@ -137,7 +137,8 @@ impl Server {
 }
 
 /// What the controller and its plugins agree on (`pkg/plugin/rpc.go`, `handshake`).
-pub(crate) fn handshake() -> Handshake {
+#[must_use]
+pub fn handshake() -> Handshake {
     Handshake {
         cookie_key: "EPHEMERAL_ACCESS_PLUGIN".to_owned(),
         cookie_value: "ephemeralaccess".to_owned(),
@@ -181,7 +182,7 @@ fn report_failure(error: &ServeError) -> ExitCode {
     if matches!(error, ServeError::NoHost { .. }) {
         say("This program is a plugin of the Argo CD EphemeralAccess controller, which starts it \
              from the path in\nEPHEMERAL_PLUGIN_PATH. It does nothing by itself.\n\
-             hint: to try it without a cluster, run `eaplugin call ./PLUGIN REQUEST.yaml`\n\
+             hint: to try it without a cluster, run `eaplugin grant ./PLUGIN --request FILE.yaml`\n\
              hint: to copy it into a volume, as the entry point of its image does, run it with the \
              argument `install`");
     } else {

@@ -2,7 +2,7 @@
 //!
 //! A request is a file with an `AccessRequest` and the `Application` that it is for, as `kubectl
 //! get -o yaml` prints them; fields that the controller does not send are ignored. The same files
-//! work with `eaplugin call`.
+//! work with `eaplugin grant --request FILE`.
 //!
 //! ```
 //! use ephemeral_access_plugin::testing::{Host, Request};
@@ -69,6 +69,14 @@ pub enum RequestError {
         /// What the system says.
         source: io::Error,
     },
+    /// A file holds something else.
+    #[error("cannot use {path:?}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<RequestError>,
+    },
     /// The text is no YAML.
     #[error("request must be YAML or JSON")]
     Yaml {
@@ -106,10 +114,24 @@ impl Request {
     ///
     /// [`RequestError`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, RequestError> {
-        let path = path.as_ref();
-        let text = fs::read_to_string(path);
-        let text = text.map_err(|source| RequestError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text)
+        Self::load_all(&[path])
+    }
+
+    /// Reads a request from several files, such as one for each manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub fn load_all(paths: &[impl AsRef<Path>]) -> Result<Self, RequestError> {
+        let mut manifests = Manifests::default();
+        for path in paths.iter().map(AsRef::as_ref) {
+            let text = fs::read_to_string(path);
+            let path = || path.to_owned();
+            let text = text.map_err(|source| RequestError::Read { path: path(), source })?;
+            let read = manifests.read(&text);
+            read.map_err(|source| RequestError::File { path: path(), source: Box::new(source) })?;
+        }
+        manifests.into_request()
     }
 
     /// Reads two manifests: YAML documents, or JSON in place of them.
@@ -118,8 +140,21 @@ impl Request {
     ///
     /// [`RequestError`].
     pub fn parse(text: &str) -> Result<Self, RequestError> {
-        let mut requests = Vec::new();
-        let mut applications = Vec::new();
+        let mut manifests = Manifests::default();
+        manifests.read(text)?;
+        manifests.into_request()
+    }
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Manifests {
+    requests: Vec<AccessRequest>,
+    applications: Vec<Application>,
+}
+
+impl Manifests {
+    fn read(&mut self, text: &str) -> Result<(), RequestError> {
         for document in serde_yaml::Deserializer::from_str(text) {
             let document = Value::deserialize(document);
             let document = document.map_err(|source| RequestError::Yaml { source })?;
@@ -127,16 +162,20 @@ impl Request {
                 continue;
             }
             match document.get("kind").and_then(Value::as_str).unwrap_or_default() {
-                "AccessRequest" => requests.push(manifest("AccessRequest", document)?),
-                "Application" => applications.push(manifest("Application", document)?),
+                "AccessRequest" => self.requests.push(manifest("AccessRequest", document)?),
+                "Application" => self.applications.push(manifest("Application", document)?),
                 other => {
                     return Err(RequestError::UnknownKind { actual: other.to_owned() });
                 }
             }
         }
-        Ok(Self {
-            access_request: only("AccessRequest", requests)?,
-            application: only("Application", applications)?,
+        Ok(())
+    }
+
+    fn into_request(self) -> Result<Request, RequestError> {
+        Ok(Request {
+            access_request: only("AccessRequest", self.requests)?,
+            application: only("Application", self.applications)?,
         })
     }
 }
@@ -194,6 +233,23 @@ operation: {ignored: too}
     fn json_is_yaml() {
         let json = "{\"kind\": \"Application\"}\n---\n{\"kind\": \"AccessRequest\"}\n";
         assert!(Request::parse(json).is_ok());
+    }
+
+    #[test]
+    fn a_request_may_have_two_files() {
+        let directory = std::env::temp_dir().join(format!("eap-request-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (access_request, application) = YAML.split_once("---").unwrap();
+        let paths = [directory.join("areq.yaml"), directory.join("app.yaml")];
+        fs::write(&paths[0], access_request).unwrap();
+        fs::write(&paths[1], application).unwrap();
+        let (both, twice) = (Request::load_all(&paths), Request::load_all(&[&paths[0], &paths[0]]));
+        fs::write(&paths[1], "kind: Pod").unwrap();
+        let wrong = Request::load_all(&paths);
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(both.unwrap(), Request::parse(YAML).unwrap());
+        assert_eq!(twice.unwrap_err().to_string(), "request must have one AccessRequest, got 2");
+        assert!(wrong.unwrap_err().to_string().contains("app.yaml"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use gobwire::Gob;
 
 use super::request;
 use super::values::{ErrorValue, Text};
+use crate::host::{RawAnswer, RawResponse};
 use crate::requester::{GrantResponse, GrantStatus, PluginError, RevokeResponse, RevokeStatus};
 use crate::types::{AccessRequest, Application};
 
@@ -55,7 +56,14 @@ struct Response {
 
 impl Arguments {
     pub(crate) fn new(request: &AccessRequest, application: &Application) -> Self {
-        Self { access_request: Some(request.into()), application: Some(application.into()) }
+        Self::from_options(Some(request), Some(application))
+    }
+
+    pub(crate) fn from_options(
+        request: Option<&AccessRequest>,
+        application: Option<&Application>,
+    ) -> Self {
+        Self { access_request: request.map(Into::into), application: application.map(Into::into) }
     }
 
     /// The request and its application. Upstream's controller never leaves one out, and nobody
@@ -118,6 +126,22 @@ impl RevokeReply {
 impl Response {
     fn new(status: &str, message: String) -> Self {
         Self { status: Text(status.to_owned()), message: Text(message) }
+    }
+
+    fn into_raw(self) -> RawResponse {
+        RawResponse { status: self.status.0, message: self.message.0 }
+    }
+}
+
+impl GrantReply {
+    pub(crate) fn into_raw(self) -> RawAnswer {
+        RawAnswer { response: self.response.map(Response::into_raw), error: self.err.0 }
+    }
+}
+
+impl RevokeReply {
+    pub(crate) fn into_raw(self) -> RawAnswer {
+        RawAnswer { response: self.response.map(Response::into_raw), error: self.err.0 }
     }
 }
 

@@ -19,6 +19,14 @@ use crate::limits::Limits;
 /// How long a thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// How long a call may wait for threads that are at work already before another one takes it.
+///
+/// On a busy machine, a thread for every call would mostly cost switches between them.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+/// Threads at work from which a call waits for [`PATIENCE`].
+const EAGER: usize = 2;
+
 pub(crate) type Run = Box<dyn FnOnce() -> Outcome + Send>;
 
 /// Runs the handlers of all connections.
@@ -47,10 +55,13 @@ struct State {
     /// Calls in the order of their deadlines; answered ones are dropped in passing.
     deadlines: VecDeque<(Instant, Arc<Progress>)>,
     unanswered: usize,
+    /// Whether the watchdog has to see to calls that wait for [`PATIENCE`].
+    patient: bool,
     watchdog: Watchdog,
 }
 
 struct Task {
+    since: Instant,
     progress: Arc<Progress>,
     run: Run,
 }
@@ -98,19 +109,24 @@ impl Pool {
         }
         let (running, stuck) = (AtomicBool::new(false), AtomicBool::new(false));
         let progress = Arc::new(Progress { call, running, stuck });
-        state.queue.push_back(Task { progress: Arc::clone(&progress), run });
+        let since = Instant::now();
+        state.queue.push_back(Task { since, progress: Arc::clone(&progress), run });
         self.watch(&mut state, progress);
-        self.hand_out(&mut state);
+        let at_work = state.threads.saturating_sub(state.idle + state.stuck);
+        if at_work < EAGER {
+            self.hand_out(&mut state);
+        } else if !std::mem::replace(&mut state.patient, true) {
+            self.wake_watchdog(&mut state);
+        }
     }
 
-    /// Sees to it that the last task of the queue finds a thread, if one may be had.
+    /// Sees to it that another task of the queue finds a thread, if one may be had.
     fn hand_out(&self, state: &mut State) {
-        if state.idle >= state.queue.len() {
+        if state.idle > 0 {
             self.shared.work.notify_one();
-            return;
         }
         let allowed = self.shared.handlers + state.stuck.min(self.shared.stuck_handlers);
-        if state.threads >= allowed {
+        if state.idle >= state.queue.len() || state.threads >= allowed {
             return;
         }
         let pool = self.clone();
@@ -127,7 +143,7 @@ impl Pool {
     fn work(&self) {
         let mut state = self.shared.lock();
         loop {
-            if let Some(Task { progress, run }) = state.queue.pop_front() {
+            if let Some(Task { progress, run, .. }) = state.queue.pop_front() {
                 if progress.call.is_answered() {
                     continue;
                 }
@@ -163,20 +179,22 @@ impl Pool {
         if state.deadlines.len() > 2 * state.unanswered + 64 {
             state.deadlines.retain(|(_, progress)| !progress.call.is_answered());
         }
-        match state.watchdog {
-            Watchdog::Armed => {}
-            Watchdog::Idle => {
-                state.watchdog = Watchdog::Armed;
-                self.shared.watch.notify_one();
-            }
-            Watchdog::NotStarted => {
-                let pool = self.clone();
-                let thread = thread::Builder::new().name("plugin-watchdog".to_owned());
-                match thread.spawn(move || pool.keep_watch()) {
-                    Ok(_detached) => state.watchdog = Watchdog::Armed,
-                    Err(error) => tracing::warn!("cannot start the watchdog: {error}"),
-                }
-            }
+        if state.watchdog != Watchdog::Armed {
+            self.wake_watchdog(state);
+        }
+    }
+
+    fn wake_watchdog(&self, state: &mut State) {
+        if state.watchdog != Watchdog::NotStarted {
+            state.watchdog = Watchdog::Armed;
+            self.shared.watch.notify_one();
+            return;
+        }
+        let pool = self.clone();
+        let thread = thread::Builder::new().name("plugin-watchdog".to_owned());
+        match thread.spawn(move || pool.keep_watch()) {
+            Ok(_detached) => state.watchdog = Watchdog::Armed,
+            Err(error) => tracing::warn!("cannot start the watchdog: {error}"),
         }
     }
 
@@ -186,21 +204,21 @@ impl Pool {
             while state.deadlines.front().is_some_and(|(_, progress)| progress.call.is_answered()) {
                 state.deadlines.pop_front();
             }
-            let Some((deadline, _)) = state.deadlines.front() else {
-                state.watchdog = Watchdog::Idle;
-                let waited = self.shared.watch.wait_timeout(state, IDLE);
+            let deadline = state.deadlines.front().map(|(deadline, _)| *deadline);
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left != Some(Duration::ZERO) {
+                let idle = left.is_none() && !state.patient;
+                let wait = if state.patient { PATIENCE } else { IDLE };
+                state.watchdog = if idle { Watchdog::Idle } else { Watchdog::Armed };
+                let wait = left.map_or(wait, |left| left.min(wait));
+                let waited = self.shared.watch.wait_timeout(state, wait);
                 let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
                 state = guard;
-                if timeout.timed_out() && state.deadlines.is_empty() {
+                if idle && timeout.timed_out() && state.deadlines.is_empty() && !state.patient {
                     state.watchdog = Watchdog::NotStarted;
                     return;
                 }
-                continue;
-            };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left > Duration::ZERO {
-                let waited = self.shared.watch.wait_timeout(state, left);
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                self.see_to_the_patient(&mut state);
                 continue;
             }
             let Some((_, progress)) = state.deadlines.pop_front() else { continue };
@@ -215,6 +233,15 @@ impl Pool {
                     self.hand_out(&mut state);
                 }
             }
+        }
+    }
+
+    /// Hands out the first call of the queue if it has waited for long enough.
+    fn see_to_the_patient(&self, state: &mut State) {
+        match state.queue.front() {
+            None => state.patient = false,
+            Some(task) if state.patient && task.since.elapsed() >= PATIENCE => self.hand_out(state),
+            Some(_) => {}
         }
     }
 
