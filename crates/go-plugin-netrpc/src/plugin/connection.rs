@@ -36,6 +36,12 @@ struct Open {
     started: Arc<AtomicBool>,
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.pool.close();
+    }
+}
+
 impl Connections {
     pub(super) fn new(
         services: BTreeMap<String, Arc<Service>>,

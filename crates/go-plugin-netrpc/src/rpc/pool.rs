@@ -58,6 +58,8 @@ struct State {
     /// Whether the watchdog has to see to calls that wait for [`PATIENCE`].
     patient: bool,
     watchdog: Watchdog,
+    /// Nobody submits calls any more: threads end when they find none.
+    closed: bool,
 }
 
 struct Task {
@@ -95,6 +97,13 @@ impl Pool {
             watch: Condvar::new(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Lets the threads end once the calls are done.
+    pub(crate) fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.work.notify_all();
+        self.shared.watch.notify_all();
     }
 
     /// Runs a call on a thread of the pool, or answers it with the reason why not.
@@ -157,6 +166,10 @@ impl Pool {
                 state.stuck = state.stuck.saturating_sub(usize::from(stuck));
                 continue;
             }
+            if state.closed {
+                state.threads -= 1;
+                return;
+            }
             state.idle += 1;
             let waited = self.shared.work.wait_timeout(state, IDLE);
             let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -208,6 +221,9 @@ impl Pool {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if left != Some(Duration::ZERO) {
                 let idle = left.is_none() && !state.patient;
+                if idle && state.closed {
+                    return;
+                }
                 let wait = if state.patient { PATIENCE } else { IDLE };
                 state.watchdog = if idle { Watchdog::Idle } else { Watchdog::Armed };
                 let wait = left.map_or(wait, |left| left.min(wait));
