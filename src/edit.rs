@@ -8,7 +8,7 @@ use crate::plan::{self, Conflict, Deployment, Plan, Step};
 use crate::results::Severity;
 use crate::target::Found;
 use crate::verify;
-use crate::yaml::{Refusal, Tree};
+use crate::yaml::{Refusal, Splice, Tree};
 
 /// A Deployment's new text, if it changes, and what was done.
 #[derive(Debug)]
@@ -82,26 +82,50 @@ fn about(found: &Found, finding: Finding) -> Finding {
     finding.at(place).about(&found.resource_ref, found.file.as_ref())
 }
 
+fn apply(found: &Found, old: &Tree<'_>, steps: &[Step]) -> Result<String, Box<Finding>> {
+    match apply_at_once(old, steps) {
+        Some(text) => Ok(text),
+        None => apply_in_turn(found, old, steps),
+    }
+}
+
+/// Makes additions without parsing between them, which is most of the time of a small input. They
+/// move no place that another names; should they after all, the verification says so, and they are
+/// made in turn.
+fn apply_at_once(old: &Tree<'_>, steps: &[Step]) -> Option<String> {
+    let is_addition = |step: &Step| matches!(step.splice.operation, PatchOperation::Add(_));
+    if !steps.iter().all(is_addition) {
+        return None;
+    }
+    let text = Splice::apply_all(steps.iter().map(|step| &step.splice), old).ok()?;
+    verify(old, steps, &text).ok()?;
+    Some(text)
+}
+
 /// Makes one edit after the other. The text is parsed again between them, so that no range outlives
 /// an edit.
-fn apply(found: &Found, old: &Tree<'_>, steps: &[Step]) -> Result<String, Box<Finding>> {
+fn apply_in_turn(found: &Found, old: &Tree<'_>, steps: &[Step]) -> Result<String, Box<Finding>> {
     let mut edited: Option<String> = None;
     for step in steps {
         let text = match edited.take() {
             None => step.splice.apply(old),
             Some(text) => {
-                Tree::parse(&text).map_err(Refusal::from).and_then(|t| step.splice.apply(&t))
+                Tree::parse(&text).map_err(Refusal::from).and_then(|tree| step.splice.apply(&tree))
             }
         };
         edited = Some(text.map_err(|refusal| refused(found, step, refusal))?);
     }
     let text = edited.unwrap_or_default();
-    let new = Tree::parse(&text).map_err(defect)?;
+    verify(old, steps, &text).map_err(defect)?;
+    Ok(text)
+}
+
+fn verify(old: &Tree<'_>, steps: &[Step], text: &str) -> Result<(), String> {
+    let new = Tree::parse(text).map_err(|error| error.to_string())?;
     let operations: Vec<PatchOperation> =
         steps.iter().map(|step| step.splice.operation.clone()).collect();
-    verify::is_patched(old, &operations, &new).map_err(defect)?;
-    check_kind(&new).map_err(defect)?;
-    Ok(text)
+    verify::is_patched(old, &operations, &new).map_err(|error| error.to_string())?;
+    check_kind(&new)
 }
 
 fn refused(found: &Found, step: &Step, refusal: Refusal) -> Finding {

@@ -102,8 +102,24 @@ impl Splice {
     ///
     /// Returns a [`Refusal`] if the place does not exist or cannot be edited with certainty.
     pub(crate) fn apply(&self, tree: &Tree<'_>) -> Result<String, Refusal> {
+        Self::apply_all([self].into_iter(), tree)
+    }
+
+    /// The tree's text after operations that do not move each other's places.
+    ///
+    /// # Errors
+    ///
+    /// As [`Splice::apply`].
+    pub(crate) fn apply_all<'s>(
+        splices: impl Iterator<Item = &'s Self>,
+        tree: &Tree<'_>,
+    ) -> Result<String, Refusal> {
         check_line_breaks(tree.text())?;
-        let mut edits = self.edits(tree)?;
+        let mut edits = Vec::new();
+        for splice in splices {
+            edits.extend(splice.edits(tree)?);
+        }
+        // Edits at one place stay in the order of their operations.
         edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
         check_end(tree, &edits)?;
         Ok(TextEdit::apply(tree.text(), &edits))
