@@ -306,10 +306,13 @@ impl<'t> Builder<'t> {
                 header..header
             }
             Style::Block => range.start..range.start + source.trim_ascii_end().len(),
-            // The parser puts an empty value at the indicator that it follows.
+            // The parser puts an empty value at its colon, behind its dash, or, where an explicit
+            // key has none, at whatever comes next.
+            Style::Empty if text.as_bytes().get(range.start) == Some(&b':') => {
+                range.start + 1..range.start + 1
+            }
             Style::Empty => {
-                let indicator = text.as_bytes().get(range.start);
-                let end = range.start + usize::from(matches!(indicator, Some(b':' | b'-' | b'?')));
+                let end = text.get(..range.start).unwrap_or_default().trim_ascii_end().len();
                 end..end
             }
             Style::Plain | Style::Quoted => range,
