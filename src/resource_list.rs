@@ -81,15 +81,26 @@ impl Part {
 }
 
 /// Where the parts of a ResourceList stand.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 struct Parts {
     api_version: String,
     kind: String,
     /// None if there is no list of that name.
     items: Option<Vec<Part>>,
     function_config: Option<Part>,
-    /// Whether `results` can be added as lines after the end of the input.
-    results_at_end: bool,
+    results: ResultsPlace,
+}
+
+/// How results are added.
+#[derive(Debug, Clone, PartialEq, Default)]
+enum ResultsPlace {
+    /// As an edit of the tree.
+    #[default]
+    InTree,
+    /// As lines after the end of the input, which has no `results`.
+    AtEnd,
+    /// As lines after the end of the input, which ends with these.
+    After(Vec<Value>),
 }
 
 /// An input and its parts.
@@ -176,34 +187,42 @@ impl<'i> ResourceList<'i> {
     }
 
     fn results_edits(&self, results: &[KrmResult]) -> Result<Vec<(Range<usize>, String)>, Refusal> {
-        if results.is_empty() {
-            return Ok(Vec::new());
-        }
-        if self.parts.results_at_end {
-            return Ok(vec![(self.input.len()..self.input.len(), self.results_lines(results))]);
-        }
-        let tree = Tree::parse_to_depth(self.input, 2)?;
-        let existing = events::results(self.input, &tree);
         let new = results.iter().map(KrmResult::to_value);
-        let new: Vec<Value> = new.filter(|result| !existing.contains(result)).collect();
-        if new.is_empty() {
-            return Ok(Vec::new());
+        let at_end = |text: String| vec![(self.input.len()..self.input.len(), text)];
+        match &self.parts.results {
+            _ if results.is_empty() => Ok(Vec::new()),
+            ResultsPlace::AtEnd => {
+                let new = Value::Array(new.collect());
+                Ok(at_end(self.lines_at_end(&Layout::COMPACT.entry("results", &new, 0))))
+            }
+            ResultsPlace::After(existing) => {
+                let new = new.filter(|result| !existing.contains(result));
+                let lines: Vec<_> =
+                    new.flat_map(|result| Layout::COMPACT.item(&result, 0)).collect();
+                Ok(if lines.is_empty() { Vec::new() } else { at_end(self.lines_at_end(&lines)) })
+            }
+            ResultsPlace::InTree => {
+                let tree = Tree::parse_to_depth(self.input, 2)?;
+                let existing = events::results(self.input, &tree);
+                let new: Vec<Value> = new.filter(|result| !existing.contains(result)).collect();
+                if new.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let edits = events::add_results(&tree, new)?;
+                Ok(edits.into_iter().map(|edit| (edit.range, edit.text)).collect())
+            }
         }
-        let edits = events::add_results(&tree, new)?;
-        Ok(edits.into_iter().map(|edit| (edit.range, edit.text)).collect())
     }
 
-    /// Lines after an input in block style that has no `results`.
-    fn results_lines(&self, results: &[KrmResult]) -> String {
+    /// Lines after an input in block style.
+    fn lines_at_end(&self, lines: &[String]) -> String {
         let newline = if self.input.contains("\r\n") { "\r\n" } else { "\n" };
-        let values = results.iter().map(KrmResult::to_value).collect();
-        let lines = Layout::COMPACT.entry("results", &Value::Array(values), 0);
         let mut text = String::new();
         if !self.input.ends_with('\n') {
             text.push_str(newline);
         }
         for line in lines {
-            text.push_str(&line);
+            text.push_str(line);
             text.push_str(newline);
         }
         text
@@ -220,7 +239,7 @@ pub(crate) fn compare_readers(input: &str) -> Result<(), String> {
     let (Some(scanned), Ok(parsed)) = (scan::parts(input), events::parts(input)) else {
         return Ok(());
     };
-    let parsed = Parts { results_at_end: scanned.results_at_end, ..parsed };
+    let parsed = Parts { results: scanned.results.clone(), ..parsed };
     if scanned == parsed { Ok(()) } else { Err(format!("{scanned:#?}\n{parsed:#?}")) }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
-use super::{Part, Parts, ResourceListError};
+use super::{Part, Parts, ResourceListError, ResultsPlace};
 use crate::yaml::splice::TextEdit;
 use crate::yaml::text::{comment_lines, line_start, next_dash, next_line, skip_blanks};
 use crate::yaml::tree::Kind;
@@ -30,7 +30,7 @@ pub(super) fn parts(input: &str) -> Result<Parts, ResourceListError> {
         function_config: tree
             .get(root, "functionConfig")
             .and_then(|value| value_part(&tree, value, 0)),
-        results_at_end: false,
+        results: ResultsPlace::InTree,
     })
 }
 

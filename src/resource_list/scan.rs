@@ -11,7 +11,9 @@
 
 use std::ops::Range;
 
-use super::{Part, Parts};
+use serde_json::Value;
+
+use super::{Part, Parts, ResultsPlace};
 use crate::yaml::Tree;
 use crate::yaml::text::{line_end, lone_carriage_return, next_line};
 
@@ -30,12 +32,16 @@ pub(super) fn parts(input: &str) -> Option<Parts> {
         Some(section) => Some(value_part(input, section)?),
         None => None,
     };
+    let results = match sections.results {
+        Some(section) => ResultsPlace::After(results(input.get(section)?)?),
+        None => ResultsPlace::AtEnd,
+    };
     Some(Parts {
         api_version: sections.api_version?.to_owned(),
         kind: sections.kind?.to_owned(),
         items: Some(parts),
         function_config,
-        results_at_end: true,
+        results,
     })
 }
 
@@ -46,6 +52,8 @@ struct Sections<'i> {
     kind: Option<&'i str>,
     items: Option<Items>,
     function_config: Option<Range<usize>>,
+    /// Only as the last section, so that more can be added behind it.
+    results: Option<Range<usize>>,
 }
 
 /// Where items begin, and where the last one ends.
@@ -68,6 +76,7 @@ enum Section {
     Closed,
     Items(Items),
     FunctionConfig(usize),
+    Results(usize),
 }
 
 impl<'i> Sections<'i> {
@@ -93,6 +102,9 @@ impl<'i> Sections<'i> {
 
     /// Reads a line that begins a section.
     fn key(&mut self, input: &'i str, at: usize) -> Option<Section> {
+        if self.results.is_some() {
+            return None;
+        }
         let (key, value) = input.get(at..line_end(input, at))?.split_once(':')?;
         if !value.is_empty() && !value.starts_with(' ') {
             return None;
@@ -103,6 +115,7 @@ impl<'i> Sections<'i> {
             "functionConfig" if self.function_config.is_none() => {
                 return Some(Section::FunctionConfig(at));
             }
+            "results" if is_blank(value) => return Some(Section::Results(at)),
             "items" if self.items.is_none() && is_blank(value) => {
                 return Some(Section::Items(Items { dashes: Vec::new(), end: at }));
             }
@@ -115,6 +128,7 @@ impl<'i> Sections<'i> {
         match section {
             Section::Items(items) => self.items = Some(Items { end, ..items }),
             Section::FunctionConfig(start) => self.function_config = Some(start..end),
+            Section::Results(start) => self.results = Some(start..end),
             Section::Closed => {}
         }
     }
@@ -123,7 +137,7 @@ impl<'i> Sections<'i> {
 impl Section {
     fn takes_indented(&self, input: &str, at: usize) -> bool {
         match self {
-            Self::FunctionConfig(_) => true,
+            Self::FunctionConfig(_) | Self::Results(_) => true,
             Self::Items(items) if !items.dashes.is_empty() => true,
             _ => input.get(at..line_end(input, at)).is_some_and(is_blank),
         }
@@ -157,6 +171,15 @@ fn word(value: &str) -> Option<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"./".contains(&byte);
     let letter = word.starts_with(|c: char| c.is_ascii_alphabetic());
     (letter && word.bytes().all(plain)).then_some(word)
+}
+
+/// The results of a section whose list is in block style, with dashes at column 0.
+fn results(section: &str) -> Option<Vec<Value>> {
+    let tree = Tree::parse(section).ok()?;
+    let (_, list) = tree.entries(tree.root()?).first()?;
+    let has_dashes = section.contains("\n-");
+    let values = tree.items(*list).iter().map(|item| tree.value(*item).ok());
+    if has_dashes { values.collect() } else { None }
 }
 
 /// The value of a section's key.
