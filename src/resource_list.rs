@@ -245,6 +245,8 @@ pub(crate) fn compare_readers(input: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const HEAD: &str = "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\n";
@@ -278,6 +280,19 @@ mod tests {
         assert_eq!(scanned("items:\r\n- a: |\r\n    - b\r\n"), [" a: |\r\n    - b\r\n"]);
         assert_eq!(scanned("items:\n-\n  a: b\n- {a: \"b\"}"), ["\n  a: b\n", " {a: \"b\"}"]);
         assert_eq!(scanned("items:\n- a: \"b\n    c\"\n"), [" a: \"b\n    c\"\n"]);
+    }
+
+    #[test]
+    fn results_at_the_end_are_read_by_lines_too() {
+        let input =
+            format!("{HEAD}items:\n- a: [\n  b\n  ]\n- c: *x y\nresults:\n- message: \"m\"\n");
+        let list = ResourceList::parse(input.as_bytes()).unwrap();
+        assert_eq!(list.parts.results, ResultsPlace::After(vec![json!({"message": "m"})]));
+        let result = |message: &str| KrmResult::new(crate::Severity::Info, message);
+        let output = list.output(None, &[result("n")]).unwrap().concat();
+        assert_eq!(output, format!("{input}- message: \"n\"\n  severity: info\n"));
+        let again = ResourceList::parse(output.as_bytes()).unwrap();
+        assert_eq!(again.output(None, &[result("n")]).unwrap().concat(), output);
     }
 
     #[test]

@@ -144,12 +144,13 @@ impl Section {
     }
 
     fn item(&mut self, input: &str, at: usize) -> Option<()> {
-        let Self::Items(items) = self else {
+        if !matches!(input.as_bytes().get(at + 1), None | Some(b' ' | b'\n' | b'\r')) {
             return None;
-        };
-        match input.as_bytes().get(at + 1) {
-            None | Some(b' ' | b'\n' | b'\r') => items.dashes.push(at),
-            Some(_) => return None,
+        }
+        match self {
+            Self::Items(items) => items.dashes.push(at),
+            Self::Results(_) => {}
+            Self::Closed | Self::FunctionConfig(_) => return None,
         }
         Some(())
     }
