@@ -6,7 +6,7 @@ use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
 use super::{Part, Parts, ResourceListError, ResultsPlace};
-use crate::yaml::splice::TextEdit;
+use crate::yaml::splice::{TextEdit, check_end};
 use crate::yaml::text::{comment_lines, line_start, next_dash, next_line, skip_blanks};
 use crate::yaml::tree::Kind;
 use crate::yaml::{NodeId, Refusal, Splice, Tree};
@@ -97,6 +97,7 @@ pub(super) fn add_results(tree: &Tree<'_>, new: Vec<Value>) -> Result<Vec<TextEd
     for operation in operations {
         edits.extend(Splice::new(operation).edits(tree)?);
     }
+    check_end(tree, &edits)?;
     Ok(edits)
 }
 

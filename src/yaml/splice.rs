@@ -653,7 +653,7 @@ fn check_line_breaks(text: &str) -> Result<(), Refusal> {
 
 /// Nothing can be added to a text that a block scalar ends without a line break: the scalar would
 /// get one.
-fn check_end(tree: &Tree<'_>, edits: &[TextEdit]) -> Result<(), Refusal> {
+pub(crate) fn check_end(tree: &Tree<'_>, edits: &[TextEdit]) -> Result<(), Refusal> {
     let text = tree.text();
     let adds = |edit: &TextEdit| edit.range.start == text.len() && !edit.text.is_empty();
     if edits.iter().any(adds) && !text.ends_with('\n') && tree.ends_in_block_scalar() {
