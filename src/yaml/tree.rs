@@ -51,6 +51,8 @@ pub(crate) struct Tree<'t> {
     text: &'t str,
     nodes: Vec<Node<'t>>,
     root: Option<NodeId>,
+    /// Whether the last scalar, kept or passed over, is one.
+    ends_in_block_scalar: bool,
 }
 
 /// A scalar, a collection or an alias.
@@ -169,14 +171,7 @@ impl<'t> Tree<'t> {
     ///
     /// The parser gives it that line break already; the YAML readers of kubectl and kpt do not.
     pub(crate) fn ends_in_block_scalar(&self) -> bool {
-        let is_last = |node: &Node<'_>| {
-            let after = self.text.get(node.range.end..).unwrap_or_default();
-            after.bytes().all(|byte| byte == b' ')
-        };
-        self.nodes.iter().any(|node| match &node.kind {
-            Kind::Scalar { value, style: Style::Block } => value.ends_with('\n') && is_last(node),
-            _ => false,
-        })
+        self.ends_in_block_scalar
     }
 
     /// A scalar's value, whatever its type.
@@ -215,7 +210,7 @@ struct Open {
 
 impl<'t> Builder<'t> {
     fn new(text: &'t str, depth: usize, collapse: bool) -> Self {
-        let tree = Tree { text, nodes: Vec::new(), root: None };
+        let tree = Tree { text, nodes: Vec::new(), root: None, ends_in_block_scalar: false };
         let (open, anchors) = (Vec::new(), HashMap::new());
         Self { tree, depth, collapse, open, skipped: 0, anchors, content_end: 0 }
     }
@@ -235,6 +230,8 @@ impl<'t> Builder<'t> {
             })?;
             self.event(event, &span)?;
         }
+        let rest = self.tree.text.get(self.content_end..).unwrap_or_default();
+        self.tree.ends_in_block_scalar &= rest.bytes().all(|byte| byte == b' ');
         Ok(self.tree)
     }
 
@@ -275,6 +272,10 @@ impl<'t> Builder<'t> {
             Some(flow) => self.start(node, flow),
             None => {
                 self.content_end = node.range.end;
+                self.tree.ends_in_block_scalar = matches!(
+                    &node.kind,
+                    Kind::Scalar { value, style: Style::Block } if value.ends_with('\n')
+                );
                 self.add(node).map(|_| ())
             }
         }
