@@ -65,10 +65,6 @@ fn check_unchanged(input: &[u8], output: &Output<'_>) {
             .collect();
         assert_eq!(kept, input, "a failed run keeps every byte");
     }
-    // FIXME: results behind an odd layout that ends within a block scalar give it a line break.
-    if !input.ends_with('\n') {
-        return;
-    }
     if let Ok(before) = serde_yaml::from_str::<Value>(input) {
         let after: Value = serde_yaml::from_str(&stdout).expect("the output is YAML");
         assert_eq!(without_results(before), without_results(after));

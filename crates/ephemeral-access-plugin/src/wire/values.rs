@@ -170,6 +170,10 @@ impl Decode for ErrorValue {
     }
 }
 
+/// 0000-01-01T00:00:00Z in seconds since 1970. RFC 3339 has no earlier year, and what `Time` writes
+/// for one cannot be read again.
+const FIRST_SECOND: i64 = -62_167_219_200;
+
 /// Go's zero time is no time. A time beyond the years that `Time` has becomes the nearest that it
 /// has: 9999-12-31T23:59:59Z, which people write for "never", is one of them.
 pub(super) fn from_go_time(time: GoTime) -> Option<Time> {
@@ -177,8 +181,9 @@ pub(super) fn from_go_time(time: GoTime) -> Option<Time> {
         return None;
     }
     let seconds = time.sec.saturating_sub(UNIX_TO_INTERNAL);
-    let nearest = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
-    Some(Time(Timestamp::new(seconds, time.nsec).unwrap_or(nearest)))
+    let first = Timestamp::from_second(FIRST_SECOND).unwrap_or(Timestamp::UNIX_EPOCH);
+    let nearest = if seconds < FIRST_SECOND { first } else { Timestamp::MAX };
+    Some(Time(Timestamp::new(seconds, time.nsec).unwrap_or(nearest).max(first)))
 }
 
 pub(super) fn to_go_time(time: Option<&Time>) -> GoTime {
@@ -200,9 +205,19 @@ mod tests {
     #[test]
     fn extreme_times_are_the_nearest_that_there_are() {
         let time = |sec| from_go_time(GoTime { sec, nsec: i32::MIN, zone: Zone::Utc });
-        assert_eq!(time(i64::MIN), Some(Time(Timestamp::MIN)));
+        assert_eq!(time(i64::MIN), "0000-01-01T00:00:00Z".parse().ok().map(Time));
         assert_eq!(time(i64::MAX), Some(Time(Timestamp::MAX)));
         assert_eq!(from_go_time(GoTime::default()), None);
+    }
+
+    #[test]
+    fn every_time_can_be_written_and_read_again() -> serde_json::Result<()> {
+        for sec in [i64::MIN, i64::MAX, UNIX_TO_INTERNAL + FIRST_SECOND, 1] {
+            let time = from_go_time(GoTime { sec, nsec: -1, zone: Zone::Utc });
+            let read: Option<Time> = serde_json::from_str(&serde_json::to_string(&time)?)?;
+            assert_eq!(read.is_some(), time.is_some(), "{sec}");
+        }
+        Ok(())
     }
 
     #[test]
