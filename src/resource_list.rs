@@ -100,8 +100,8 @@ enum ResultsPlace {
     InTree,
     /// As lines after the end of the input, which has no `results`.
     AtEnd,
-    /// As lines after the end of the input, which ends with these.
-    After(Vec<Value>),
+    /// As lines at the end of a section, which holds these.
+    In { existing: Vec<Value>, end: usize },
 }
 
 /// An input and its parts.
@@ -189,7 +189,6 @@ impl<'i> ResourceList<'i> {
 
     fn results_edits(&self, results: &[KrmResult]) -> Result<Vec<(Range<usize>, String)>, Refusal> {
         let new = results.iter().map(KrmResult::to_value);
-        let at_end = |text: String| vec![(self.input.len()..self.input.len(), text)];
         match &self.parts.results {
             _ if results.is_empty() => Ok(Vec::new()),
             ResultsPlace::AtEnd => {
@@ -200,13 +199,14 @@ impl<'i> ResourceList<'i> {
                     let newline = newline_at(self.input, self.input.len());
                     return Ok(vec![(0..0, lines.join(newline) + newline)]);
                 }
-                Ok(at_end(self.lines_at_end(&lines)))
+                Ok(vec![self.insert_lines(self.input.len(), &lines)])
             }
-            ResultsPlace::After(existing) => {
+            ResultsPlace::In { existing, end } => {
                 let new = new.filter(|result| !existing.contains(result));
                 let lines: Vec<_> =
                     new.flat_map(|result| Layout::COMPACT.item(&result, 0)).collect();
-                Ok(if lines.is_empty() { Vec::new() } else { at_end(self.lines_at_end(&lines)) })
+                let edit = (!lines.is_empty()).then(|| self.insert_lines(*end, &lines));
+                Ok(edit.into_iter().collect())
             }
             ResultsPlace::InTree => {
                 let tree = Tree::parse_to_depth(self.input, 2)?;
@@ -221,18 +221,18 @@ impl<'i> ResourceList<'i> {
         }
     }
 
-    /// Lines after an input in block style.
-    fn lines_at_end(&self, lines: &[String]) -> String {
+    /// Lines where a line begins, or behind the last one.
+    fn insert_lines(&self, at: usize, lines: &[String]) -> (Range<usize>, String) {
         let newline = if self.input.contains("\r\n") { "\r\n" } else { "\n" };
         let mut text = String::new();
-        if !self.input.ends_with('\n') {
+        if self.input.get(..at).is_some_and(|before| !before.ends_with('\n')) {
             text.push_str(newline);
         }
         for line in lines {
             text.push_str(line);
             text.push_str(newline);
         }
-        text
+        (at..at, text)
     }
 }
 
@@ -294,7 +294,8 @@ mod tests {
         let input =
             format!("{HEAD}items:\n- a: [\n  b\n  ]\n- c: *x y\nresults:\n- message: \"m\"\n");
         let list = ResourceList::parse(input.as_bytes()).unwrap();
-        assert_eq!(list.parts.results, ResultsPlace::After(vec![json!({"message": "m"})]));
+        let place = ResultsPlace::In { existing: vec![json!({"message": "m"})], end: input.len() };
+        assert_eq!(list.parts.results, place);
         let result = |message: &str| KrmResult::new(crate::Severity::Info, message);
         let output = list.output(None, &[result("n")]).unwrap().concat();
         assert_eq!(output, format!("{input}- message: \"n\"\n  severity: info\n"));
@@ -385,6 +386,7 @@ mod tests {
             "items: []\nresults: []\n",
             "items: []\nresults:\n",
             "results:\n- message: other\nitems: []\n",
+            "results: # a\n- message: other\n# b\nitems:\n- a: b\n",
             "items: [] # c\n# end\n",
         ];
         insta::assert_snapshot!(outputs.map(output).join("---\n"), @"
@@ -414,6 +416,14 @@ mod tests {
         - message: done
           severity: info
         items: []
+        ---
+        results: # a
+        - message: other
+        # b
+        - message: done
+          severity: info
+        items:
+        - a: b
         ---
         items: [] # c
         results:

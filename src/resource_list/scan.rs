@@ -33,7 +33,9 @@ pub(super) fn parts(input: &str) -> Option<Parts> {
         None => None,
     };
     let results = match sections.results {
-        Some(section) => ResultsPlace::After(results(input.get(section)?)?),
+        Some(section) => {
+            ResultsPlace::In { existing: results(input.get(section.clone())?)?, end: section.end }
+        }
         None => ResultsPlace::AtEnd,
     };
     Some(Parts {
@@ -52,7 +54,6 @@ struct Sections<'i> {
     kind: Option<&'i str>,
     items: Option<Items>,
     function_config: Option<Range<usize>>,
-    /// Only as the last section, so that more can be added behind it.
     results: Option<Range<usize>>,
 }
 
@@ -102,9 +103,6 @@ impl<'i> Sections<'i> {
 
     /// Reads a line that begins a section.
     fn key(&mut self, input: &'i str, at: usize) -> Option<Section> {
-        if self.results.is_some() {
-            return None;
-        }
         let (key, value) = input.get(at..line_end(input, at))?.split_once(':')?;
         if !value.is_empty() && !value.starts_with(' ') {
             return None;
@@ -115,7 +113,9 @@ impl<'i> Sections<'i> {
             "functionConfig" if self.function_config.is_none() => {
                 return Some(Section::FunctionConfig(at));
             }
-            "results" if is_blank(value) => return Some(Section::Results(at)),
+            "results" if self.results.is_none() && is_blank(value) => {
+                return Some(Section::Results(at));
+            }
             "items" if self.items.is_none() && is_blank(value) => {
                 return Some(Section::Items(Items { dashes: Vec::new(), end: at }));
             }
