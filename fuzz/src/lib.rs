@@ -36,7 +36,10 @@ pub fn checked_run(input: &[u8]) -> (String, bool) {
     }
     let again = run(stdout.as_bytes());
     assert_eq!(again.failed(), failed, "a second run ends as the first\n{stdout}");
-    assert_eq!(again.stdout.concat(), stdout, "a second run changes nothing");
+    // Results in front of the items move the lines that an error names: then it is another error.
+    if !(failed && stdout.starts_with("results:")) {
+        assert_eq!(again.stdout.concat(), stdout, "a second run changes nothing");
+    }
     (stdout, failed)
 }
 
