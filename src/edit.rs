@@ -22,14 +22,52 @@ pub(crate) struct Edited {
 /// # Errors
 ///
 /// Returns what stands in the way; nothing is changed then.
-pub(crate) fn edit(config: &Config, found: &Found) -> Result<Edited, Vec<Finding>> {
-    let tree = parse(found)?;
-    let plan = plan_for(config, found, &tree)?;
+pub(crate) fn edit(config: &Config, found: &Found<'_>) -> Result<Edited, Vec<Finding>> {
+    let edited = plan_for(config, found).and_then(|plan| make(found, &plan));
+    // The types of a new text are checked with it. Without one, those of the old text come first.
+    if !matches!(&edited, Ok(Edited { document: Some(_), .. })) {
+        check_types(found)?;
+    }
+    edited
+}
+
+/// Plans only.
+///
+/// # Errors
+///
+/// Returns what stands in the way.
+pub(crate) fn plan(config: &Config, found: &Found<'_>) -> Result<Plan, Vec<Finding>> {
+    check_types(found)?;
+    plan_for(config, found)
+}
+
+fn check_types(found: &Found<'_>) -> Result<(), Vec<Finding>> {
+    verify::is_deployment(&found.value).map_err(|error| {
+        let message = format!(
+            "the Deployment is not one that Kubernetes knows: `{}`: {}",
+            error.path(),
+            error.inner()
+        );
+        vec![about(found, Finding::error(message).field(&error.path().to_string(), None, None))]
+    })
+}
+
+fn plan_for(config: &Config, found: &Found<'_>) -> Result<Plan, Vec<Finding>> {
+    let deployment = Deployment {
+        value: &found.value,
+        spelling: &|pointer| found.tree.spelling(pointer).map(ToOwned::to_owned),
+    };
+    plan::plan(config, &deployment).map_err(|conflicts| {
+        let findings = conflicts.into_iter().map(conflict_finding);
+        findings.map(|finding| about(found, finding)).collect()
+    })
+}
+
+fn make(found: &Found<'_>, plan: &Plan) -> Result<Edited, Vec<Finding>> {
     if plan.steps.is_empty() {
         return Ok(Edited { document: None, findings: Vec::new() });
     }
-    let document =
-        apply(found, &tree, &plan.steps).map_err(|finding| vec![about(found, *finding)])?;
+    let document = apply(found, &plan.steps).map_err(|finding| vec![about(found, *finding)])?;
     let findings = plan.steps.iter().map(|step| {
         Finding::new(Severity::Info, step.message.clone())
             .field(&step.field(), step.current.clone(), step.proposed().cloned())
@@ -38,42 +76,8 @@ pub(crate) fn edit(config: &Config, found: &Found) -> Result<Edited, Vec<Finding
     Ok(Edited { document: Some(document), findings: findings.collect() })
 }
 
-/// Plans only.
-///
-/// # Errors
-///
-/// Returns what stands in the way.
-pub(crate) fn plan(config: &Config, found: &Found) -> Result<Plan, Vec<Finding>> {
-    plan_for(config, found, &parse(found)?)
-}
-
-fn parse(found: &Found) -> Result<Tree<'_>, Vec<Finding>> {
-    Tree::parse(&found.document).map_err(|error| {
-        vec![about(found, Finding::error(error.below(found.line - 1).to_string()))]
-    })
-}
-
-fn plan_for(config: &Config, found: &Found, tree: &Tree<'_>) -> Result<Plan, Vec<Finding>> {
-    let about = |finding| vec![about(found, finding)];
-    verify::is_deployment(&found.value).map_err(|error| {
-        let message = format!(
-            "the Deployment is not one that Kubernetes knows: `{}`: {}",
-            error.path(),
-            error.inner()
-        );
-        about(Finding::error(message).field(&error.path().to_string(), None, None))
-    })?;
-    let deployment = Deployment {
-        value: &found.value,
-        spelling: &|pointer| tree.spelling(pointer).map(ToOwned::to_owned),
-    };
-    plan::plan(config, &deployment).map_err(|conflicts| {
-        conflicts.into_iter().flat_map(|conflict| about(conflict_finding(conflict))).collect()
-    })
-}
-
 /// The finding with the Deployment that it is about.
-fn about(found: &Found, finding: Finding) -> Finding {
+fn about(found: &Found<'_>, finding: Finding) -> Finding {
     let field = match &finding.field {
         Some(field) => format!("`{}` of ", field.path),
         None => String::new(),
@@ -82,10 +86,10 @@ fn about(found: &Found, finding: Finding) -> Finding {
     finding.at(place).about(&found.resource_ref, found.file.as_ref())
 }
 
-fn apply(found: &Found, old: &Tree<'_>, steps: &[Step]) -> Result<String, Box<Finding>> {
-    match apply_at_once(old, steps) {
+fn apply(found: &Found<'_>, steps: &[Step]) -> Result<String, Box<Finding>> {
+    match apply_at_once(&found.tree, steps) {
         Some(text) => Ok(text),
-        None => apply_in_turn(found, old, steps),
+        None => apply_in_turn(found, steps),
     }
 }
 
@@ -104,11 +108,11 @@ fn apply_at_once(old: &Tree<'_>, steps: &[Step]) -> Option<String> {
 
 /// Makes one edit after the other. The text is parsed again between them, so that no range outlives
 /// an edit.
-fn apply_in_turn(found: &Found, old: &Tree<'_>, steps: &[Step]) -> Result<String, Box<Finding>> {
+fn apply_in_turn(found: &Found<'_>, steps: &[Step]) -> Result<String, Box<Finding>> {
     let mut edited: Option<String> = None;
     for step in steps {
         let text = match edited.take() {
-            None => step.splice.apply(old),
+            None => step.splice.apply(&found.tree),
             Some(text) => {
                 Tree::parse(&text).map_err(Refusal::from).and_then(|tree| step.splice.apply(&tree))
             }
@@ -116,7 +120,7 @@ fn apply_in_turn(found: &Found, old: &Tree<'_>, steps: &[Step]) -> Result<String
         edited = Some(text.map_err(|refusal| refused(found, step, refusal))?);
     }
     let text = edited.unwrap_or_default();
-    verify(old, steps, &text).map_err(defect)?;
+    verify(&found.tree, steps, &text).map_err(defect)?;
     Ok(text)
 }
 
@@ -128,7 +132,7 @@ fn verify(old: &Tree<'_>, steps: &[Step], text: &str) -> Result<(), String> {
     check_kind(&new)
 }
 
-fn refused(found: &Found, step: &Step, refusal: Refusal) -> Finding {
+fn refused(found: &Found<'_>, step: &Step, refusal: Refusal) -> Finding {
     let (field, hint) = (step.field(), refusal.hint());
     let message = format!(
         "`{field}` cannot be changed without touching more: {}",

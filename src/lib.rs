@@ -60,7 +60,7 @@ pub use results::{Field, File, ResourceRef, Result, Severity};
 use config::{Config, ConfigError};
 use edit::Edited;
 use resource_list::{Part, ResourceList};
-use target::Found;
+use target::Candidates;
 
 /// What a run writes and says.
 #[derive(Debug)]
@@ -110,23 +110,25 @@ type Change = Option<(usize, String)>;
 fn change(list: &ResourceList<'_>) -> std::result::Result<(Change, Vec<Finding>), Vec<Finding>> {
     list.check().map_err(|error| vec![list_finding(&error)])?;
     let config = config(list)?;
-    let (found, edited) = change_target(&config, list.input(), list.items())?;
-    Ok((edited.document.map(|document| (found.index, document)), edited.findings))
+    let (index, edited) = change_target(&config, list.input(), list.items())?;
+    Ok((edited.document.map(|document| (index, document)), edited.findings))
 }
 
-/// Finds the target among `items` and brings it to what `config` asks for.
+/// Finds the target among `items` and brings it to what `config` asks for; which one that is.
 fn change_target(
     config: &Config,
     input: &str,
     items: &[Part],
-) -> std::result::Result<(Found, Edited), Vec<Finding>> {
-    let changed = target::find(input, items, &config.spec.target)
+) -> std::result::Result<(usize, Edited), Vec<Finding>> {
+    let candidates = Candidates::among(input, items, &config.spec.target);
+    let changed = candidates
+        .find(&config.spec.target)
         .map_err(|error| vec![Finding::error(error.to_string()).hint(error.hint())])
-        .and_then(|found| edit::edit(config, &found).map(|edited| (found, edited)));
+        .and_then(|found| edit::edit(config, &found).map(|edited| (found.index, edited)));
     match changed {
-        Ok((found, mut edited)) => {
+        Ok((index, mut edited)) => {
             edited.findings.splice(0..0, reworded(config.is_config_map, warnings(config)));
-            Ok((found, edited))
+            Ok((index, edited))
         }
         Err(findings) => Err(reworded(config.is_config_map, findings)),
     }

@@ -121,10 +121,10 @@ impl<'i> Manifests<'i> {
             return Err(vec![Finding::error("the input holds no objects")]);
         }
         let parts = self.parts();
-        let (found, edited) = change_target(config, self.text, &parts)?;
+        let (index, edited) = change_target(config, self.text, &parts)?;
         let verb = if edited.document.is_some() { "changed" } else { "as it should be" };
-        let report = self.report(found.index, verb);
-        let stdout = match (edited.document, parts.get(found.index)) {
+        let report = self.report(index, verb);
+        let stdout = match (edited.document, parts.get(index)) {
             (Some(document), Some(part)) => {
                 let text = document.get(part.column..).unwrap_or_default().to_owned();
                 let before = self.text.get(..part.range.start).unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::injection::Injection;
 use crate::manifests::Manifests;
 use crate::plan::{self, Deployment, Plan};
 use crate::record::ANNOTATION;
-use crate::target::{self, DEFAULT_LABELS};
+use crate::target::{Candidates, DEFAULT_LABELS};
 use crate::yaml::render::Layout;
 use crate::{edit, findings_of_config, reworded, warnings};
 
@@ -81,7 +81,10 @@ pub fn json_patch(config: &str, manifests: &Manifests<'_>) -> Result<Patch, Vec<
 type Operations = (Vec<PatchOperation>, String, Option<String>);
 
 fn operations(config: &Config, manifests: &Manifests<'_>) -> Result<Operations, Vec<Finding>> {
-    let found = target::find(manifests.text(), &manifests.parts(), &config.spec.target)
+    let parts = manifests.parts();
+    let candidates = Candidates::among(manifests.text(), &parts, &config.spec.target);
+    let found = candidates
+        .find(&config.spec.target)
         .map_err(|error| vec![Finding::error(error.to_string()).hint(error.hint())])?;
     let plan = edit::plan(config, &found)?;
     let operations = plan.steps.into_iter().map(|step| step.splice.operation).collect();

@@ -1,17 +1,19 @@
 //! Which item is the controller's Deployment, or why none is.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube_core::{Expression, Resource, ResourceExt, Selector, SelectorExt};
+use kube_core::{Expression, Resource, Selector, SelectorExt};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::config;
 use crate::resource_list::Part;
 use crate::results::{File, ResourceRef};
-use crate::yaml::Tree;
 use crate::yaml::text::line_at;
+use crate::yaml::{SyntaxError, Tree};
 
 /// The labels that upstream puts on the controller and on nothing else.
 pub(crate) const DEFAULT_LABELS: [(&str, &str); 2] = [
@@ -23,13 +25,27 @@ pub(crate) const DEFAULT_LABELS: [(&str, &str); 2] = [
 const PREVIOUS_NAMES: &str = "internal.config.kubernetes.io/previousNames";
 const PREVIOUS_NAMESPACES: &str = "internal.config.kubernetes.io/previousNamespaces";
 
+/// The items that may be the controller's Deployment by the words that they hold.
+pub(crate) struct Candidates<'i> {
+    input: &'i str,
+    items: &'i [Part],
+    documents: Vec<Document<'i>>,
+}
+
+/// An item as a document.
+struct Document<'i> {
+    index: usize,
+    line: usize,
+    text: Cow<'i, str>,
+}
+
 /// The controller's Deployment.
-#[derive(Debug, Clone)]
-pub(crate) struct Found {
+#[derive(Debug)]
+pub(crate) struct Found<'d> {
     /// Its place among the items.
     pub(crate) index: usize,
-    /// Its text as a document, and what it means.
-    pub(crate) document: String,
+    /// Its document, and what that means.
+    pub(crate) tree: Tree<'d>,
     pub(crate) value: Value,
     pub(crate) resource_ref: ResourceRef,
     pub(crate) file: Option<File>,
@@ -101,33 +117,53 @@ impl TargetError {
     }
 }
 
-/// The one Deployment among `items` that `target` means.
-pub(crate) fn find(
-    input: &str,
-    items: &[Part],
-    target: &config::Target,
-) -> Result<Found, TargetError> {
-    let mut matching = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        if may_match(item.text(input), target)
-            && let Some(candidate) = read(input, index, item)?
-            && matches(&candidate.meta, target)
-        {
-            matching.push(candidate.found);
+impl<'i> Candidates<'i> {
+    /// Passes over what cannot be `target`, without parsing it.
+    pub(crate) fn among(input: &'i str, items: &'i [Part], target: &config::Target) -> Self {
+        let may_match = |(_, item): &(usize, &Part)| may_match(item.text(input), target);
+        let candidates = items.iter().enumerate().filter(may_match);
+        let documents = candidates.map(|(index, item)| Document::new(input, index, item));
+        Self { input, items, documents: documents.collect() }
+    }
+
+    /// The one that `target` means.
+    pub(crate) fn find(&self, target: &config::Target) -> Result<Found<'_>, TargetError> {
+        let mut matching = Vec::new();
+        for document in &self.documents {
+            if let Some(candidate) = document.read()?
+                && matches(&candidate.meta, target)
+            {
+                matching.push(candidate.found);
+            }
+        }
+        let target = || Box::new(target.clone());
+        match matching.len() {
+            0 => Err(TargetError::None { target: target(), seen: self.all_deployments() }),
+            1 => check_container(matching.remove(0), &target().container),
+            _ => {
+                let seen = matching.iter().map(Found::seen).collect();
+                Err(TargetError::Several { target: target(), seen })
+            }
         }
     }
-    let seen = |found: &[Found]| found.iter().map(Found::seen).collect();
-    match matching.len() {
-        0 => {
-            let target = Box::new(target.clone());
-            Err(TargetError::None { target, seen: all_deployments(input, items) })
-        }
-        1 => check_container(matching.remove(0), &target.container),
-        _ => Err(TargetError::Several { target: Box::new(target.clone()), seen: seen(&matching) }),
+
+    /// Every Deployment, for a message. What cannot be read is not listed.
+    fn all_deployments(&self) -> Vec<Seen> {
+        let kind = Deployment::kind(&());
+        let seen = |(index, item)| {
+            let document = Document::new(self.input, index, item);
+            Some(document.read().ok()??.found.seen())
+        };
+        let items = self.items.iter().enumerate();
+        items
+            .filter(|(_, item)| item.text(self.input).contains(&*kind))
+            .filter_map(seen)
+            .take(21)
+            .collect()
     }
 }
 
-impl Found {
+impl Found<'_> {
     /// Kind and name, for people.
     pub(crate) fn title(&self) -> String {
         format!("{} {}", self.resource_ref.kind, self.seen())
@@ -141,8 +177,8 @@ impl Found {
     }
 }
 
-struct Candidate {
-    found: Found,
+struct Candidate<'d> {
+    found: Found<'d>,
     meta: ObjectMeta,
 }
 
@@ -162,35 +198,41 @@ fn may_match(text: &str, target: &config::Target) -> bool {
         && [&target.name, &target.namespace].into_iter().flatten().all(|word| holds(word))
 }
 
-/// The item as a Deployment; none if it is something else.
-fn read(input: &str, index: usize, item: &Part) -> Result<Option<Candidate>, TargetError> {
-    let line = line_at(input, item.range.start);
-    let document = item.document(input).into_owned();
-    let unreadable = |cause: String| TargetError::Unreadable { line, cause };
-    let tree =
-        Tree::parse(&document).map_err(|error| unreadable(error.below(line - 1).to_string()))?;
-    let Some(root) = tree.root() else {
-        return Ok(None);
-    };
-    let word = |key| tree.get(root, key).and_then(|id| tree.str(id));
-    let is_deployment = word("apiVersion") == Some(&Deployment::api_version(&()))
-        && word("kind") == Some(&Deployment::kind(&()));
-    if !is_deployment {
-        return Ok(None);
+impl<'i> Document<'i> {
+    fn new(input: &'i str, index: usize, item: &Part) -> Self {
+        let line = line_at(input, item.range.start);
+        Self { index, line, text: item.document(input) }
     }
-    let value = tree.value(root).map_err(|error| unreadable(error.below(line - 1).to_string()))?;
-    let meta = value.get("metadata").cloned().unwrap_or_default();
-    let meta: ObjectMeta =
-        serde_json::from_value(meta).map_err(|error| unreadable(format!("metadata: {error}")))?;
-    let deployment = Deployment { metadata: meta.clone(), ..Deployment::default() };
-    let resource_ref = ResourceRef {
-        api_version: Deployment::api_version(&()).into_owned(),
-        kind: Deployment::kind(&()).into_owned(),
-        name: deployment.name_any(),
-        namespace: deployment.namespace(),
-    };
-    let found = Found { index, document, value, resource_ref, file: file(&meta), line };
-    Ok(Some(Candidate { found, meta }))
+
+    /// The document as a Deployment; none if it is something else.
+    fn read(&self) -> Result<Option<Candidate<'_>>, TargetError> {
+        let line = self.line;
+        let unreadable = |cause: String| TargetError::Unreadable { line, cause };
+        let not_yaml = |error: SyntaxError| unreadable(error.below(line - 1).to_string());
+        let tree = Tree::parse(&self.text).map_err(not_yaml)?;
+        let Some(root) = tree.root() else {
+            return Ok(None);
+        };
+        let word = |key| tree.get(root, key).and_then(|id| tree.str(id));
+        let is_deployment = word("apiVersion") == Some(&Deployment::api_version(&()))
+            && word("kind") == Some(&Deployment::kind(&()));
+        if !is_deployment {
+            return Ok(None);
+        }
+        let value =
+            tree.value(root).map_err(|error| unreadable(error.below(line - 1).to_string()))?;
+        let meta = ObjectMeta::deserialize(value.get("metadata").unwrap_or(&Value::Null));
+        let meta = meta.map_err(|error| unreadable(format!("metadata: {error}")))?;
+        let resource_ref = ResourceRef {
+            api_version: Deployment::api_version(&()).into_owned(),
+            kind: Deployment::kind(&()).into_owned(),
+            name: meta.name.clone().or(meta.generate_name.clone()).unwrap_or_default(),
+            namespace: meta.namespace.clone(),
+        };
+        let (index, file) = (self.index, file(&meta));
+        let found = Found { index, tree, value, resource_ref, file, line };
+        Ok(Some(Candidate { found, meta }))
+    }
 }
 
 /// The file that an orchestrator read the item from.
@@ -225,7 +267,7 @@ fn matches(meta: &ObjectMeta, target: &config::Target) -> bool {
         && is(&target.namespace, &meta.namespace, PREVIOUS_NAMESPACES)
 }
 
-fn check_container(found: Found, container: &str) -> Result<Found, TargetError> {
+fn check_container<'d>(found: Found<'d>, container: &str) -> Result<Found<'d>, TargetError> {
     let containers = found.value.pointer("/spec/template/spec/containers");
     let containers = containers.and_then(Value::as_array);
     let names: Vec<String> = containers
@@ -238,19 +280,6 @@ fn check_container(found: Found, container: &str) -> Result<Found, TargetError> 
     }
     let (deployment, container) = (found.seen(), container.to_owned());
     Err(TargetError::NoContainer { deployment, container, containers: names })
-}
-
-/// Every Deployment, for a message. What cannot be read is not listed.
-fn all_deployments(input: &str, items: &[Part]) -> Vec<Seen> {
-    let kind = Deployment::kind(&());
-    items
-        .iter()
-        .enumerate()
-        .filter(|(_, item)| item.text(input).contains(&*kind))
-        .filter_map(|(index, item)| read(input, index, item).ok()?)
-        .map(|candidate| candidate.found.seen())
-        .take(21)
-        .collect()
 }
 
 fn wanted(target: &config::Target) -> String {
@@ -309,7 +338,8 @@ mod tests {
                 Part { range, column: 0 }
             })
             .collect();
-        match find(&input, &parts, &serde_yaml::from_str(target).unwrap()) {
+        let target = serde_yaml::from_str(target).unwrap();
+        match Candidates::among(&input, &parts, &target).find(&target) {
             Ok(found) => format!("{} {}, line {}", found.index, found.title(), found.line),
             Err(error) => format!("{error}; {}", error.hint().unwrap_or_default()),
         }
@@ -388,8 +418,9 @@ mod tests {
              {{config.kubernetes.io/path: old, internal.config.kubernetes.io/path: a/b.yaml, \
              internal.config.kubernetes.io/index: '3'}}"
         ));
-        let part = Part { range: 0..input.len(), column: 0 };
-        let found = find(&input, &[part], &config::Target::default()).unwrap();
+        let (parts, target) = ([Part { range: 0..input.len(), column: 0 }], Default::default());
+        let candidates = Candidates::among(&input, &parts, &target);
+        let found = candidates.find(&target).unwrap();
         assert_eq!(found.file, Some(File { path: "a/b.yaml".to_owned(), index: 3 }));
     }
 }

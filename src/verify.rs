@@ -4,6 +4,8 @@
 //! plan does not name is spelled as it was, tags, anchors and aliases included. And it must still
 //! be a Deployment.
 
+use std::fmt;
+
 use json_patch::PatchOperation;
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Map, Value};
@@ -20,8 +22,18 @@ pub(crate) enum VerifyError {
     Differs { field: String },
 }
 
-/// Marks the source of an untouched node, which no value that is inserted can look like.
-const SOURCE: &str = "\u{0}source";
+impl VerifyError {
+    /// A difference in a part, as one of the whole.
+    fn within(mut self, token: impl fmt::Display) -> Self {
+        if let Self::Differs { field } = &mut self {
+            field.insert_str(0, &format!("/{token}"));
+        }
+        self
+    }
+}
+
+/// Begins the source of an untouched node, which no text that is inserted may look like.
+const SOURCE: char = '\0';
 
 /// Checks that `new` is `old` with `operations` applied.
 pub(crate) fn is_patched(
@@ -30,12 +42,12 @@ pub(crate) fn is_patched(
     new: &Tree<'_>,
 ) -> Result<(), VerifyError> {
     let (Some(old_root), Some(new_root)) = (old.root(), new.root()) else {
-        return Err(VerifyError::Differs { field: String::new() });
+        return Err(differs());
     };
     let mut expected = sources(old, old_root);
     json_patch::patch(&mut expected, operations)
         .map_err(|error| VerifyError::Plan(error.to_string()))?;
-    agrees(&expected, new, new_root, "")
+    agrees(&expected, new, new_root)
 }
 
 /// Checks that a document is a Deployment as the Kubernetes API knows it.
@@ -72,58 +84,54 @@ fn sources(tree: &Tree<'_>, id: NodeId) -> Value {
 
 fn source(tree: &Tree<'_>, id: NodeId) -> Value {
     let node = tree.node(id);
-    let mut text = node.tag.clone().unwrap_or_default();
+    let source = tree.source(id);
+    let mut text = String::with_capacity(source.len() + 1);
+    text.push(SOURCE);
+    text.push_str(node.tag.as_deref().unwrap_or_default());
     if node.anchor.is_some() {
         text.push('&');
     }
-    text.push_str(tree.source(id));
+    text.push_str(source);
     // How a block scalar ends is decided by what follows it, too.
     if let Kind::Scalar { value, style: Style::Block } = &node.kind {
         text.push('\u{0}');
         text.push_str(value);
     }
-    Value::Object([(SOURCE.to_owned(), Value::from(text))].into_iter().collect())
+    Value::String(text)
 }
 
-fn agrees(expected: &Value, tree: &Tree<'_>, id: NodeId, path: &str) -> Result<(), VerifyError> {
-    let differs = || Err(VerifyError::Differs { field: path.to_owned() });
+fn agrees(expected: &Value, tree: &Tree<'_>, id: NodeId) -> Result<(), VerifyError> {
     let node = tree.node(id);
-    match (expected, &node.kind) {
-        (Value::Object(map), _) if map.contains_key(SOURCE) => {
-            if source(tree, id) == *expected {
-                Ok(())
-            } else {
-                differs()
-            }
-        }
-        _ if node.anchor.is_some() || node.tag.is_some() => differs(),
+    let same = match (expected, &node.kind) {
+        (Value::String(text), _) if text.starts_with(SOURCE) => source(tree, id) == *expected,
+        _ if node.anchor.is_some() || node.tag.is_some() => false,
         (Value::Object(map), Kind::Mapping { entries, .. }) if map.len() == entries.len() => {
-            entries.iter().try_for_each(|(key, value)| {
+            return entries.iter().try_for_each(|(key, value)| {
                 let name = tree.str(*key).unwrap_or_default();
-                let path = format!("{path}/{name}");
-                match map.get(name) {
-                    Some(expected) => agrees(expected, tree, *value, &path),
-                    None => Err(VerifyError::Differs { field: path }),
-                }
-            })
+                let expected = map.get(name).ok_or_else(differs);
+                let agreed = expected.and_then(|expected| agrees(expected, tree, *value));
+                agreed.map_err(|error| error.within(name))
+            });
         }
-        (Value::Array(array), Kind::Sequence { items, .. }) if array.len() == items.len() => array
-            .iter()
-            .zip(items)
-            .enumerate()
-            .try_for_each(|(i, (value, id))| agrees(value, tree, *id, &format!("{path}/{i}"))),
-        (Value::Array(_) | Value::Object(_), _) => differs(),
-        (scalar, Kind::Scalar { value, style }) => {
-            let same = match scalar {
-                Value::String(text) => {
-                    value == text && (*style == Style::Quoted || is_string(value))
-                }
-                other => *style != Style::Quoted && tree.value(id).as_ref() == Ok(other),
-            };
-            if same { Ok(()) } else { differs() }
+        (Value::Array(array), Kind::Sequence { items, .. }) if array.len() == items.len() => {
+            return array.iter().zip(items).enumerate().try_for_each(|(i, (value, id))| {
+                agrees(value, tree, *id).map_err(|error| error.within(i))
+            });
         }
-        _ => differs(),
-    }
+        (Value::Array(_) | Value::Object(_), _) => false,
+        (Value::String(text), Kind::Scalar { value, style }) => {
+            value == text && (*style == Style::Quoted || is_string(value))
+        }
+        (scalar, Kind::Scalar { style, .. }) => {
+            *style != Style::Quoted && tree.value(id).as_ref() == Ok(scalar)
+        }
+        _ => false,
+    };
+    if same { Ok(()) } else { Err(differs()) }
+}
+
+fn differs() -> VerifyError {
+    VerifyError::Differs { field: String::new() }
 }
 
 fn is_string(text: &str) -> bool {
