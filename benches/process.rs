@@ -144,7 +144,9 @@ fn measure(input: &str, program: &str, arguments: &[&str]) -> Outcome<()> {
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let (mut stdin, mut stdout) = stdin.zip(stdout).ok_or("a child without pipes")?;
     let feeder = std::thread::spawn(move || io::copy(&mut input, &mut stdin));
-    let drained = io::copy(&mut stdout, &mut io::sink())?;
+    // Into memory, as orchestrators do.
+    let mut output = Vec::new();
+    let drained = stdout.read_to_end(&mut output)? as u64;
     let status = child.wait()?;
     let time = start.elapsed();
     let fed = feeder.join().map_err(|_| "the feeding thread panicked")??;

@@ -223,7 +223,7 @@ impl<'i> ResourceList<'i> {
 
     /// Lines where a line begins, or behind the last one.
     fn insert_lines(&self, at: usize, lines: &[String]) -> (Range<usize>, String) {
-        let newline = if self.input.contains("\r\n") { "\r\n" } else { "\n" };
+        let newline = newline_at(self.input, at);
         let mut text = String::new();
         if self.input.get(..at).is_some_and(|before| !before.ends_with('\n')) {
             text.push_str(newline);

@@ -22,48 +22,74 @@ impl Layout {
 
     /// The lines of `key: value`, the key at `column`.
     pub(crate) fn entry(self, key: &str, value: &Value, column: usize) -> Vec<String> {
-        let key = string(key);
-        if is_inline(value) {
-            return vec![format!("{:column$}{key}: {}", "", scalar(value))];
-        }
-        let mut lines = vec![format!("{:column$}{key}:", "")];
-        lines.extend(self.children(value, column));
+        let mut lines = Vec::new();
+        self.push_entry(&mut lines, key, value, column);
         lines
     }
 
     /// The lines of a document that is a mapping.
     pub(crate) fn document(self, map: &Map<String, Value>) -> Vec<String> {
-        self.entries(map, 0)
+        let mut lines = Vec::new();
+        self.push_entries(&mut lines, map, 0);
+        lines
     }
 
     /// The lines of a collection's content, for a key at `column`. A scalar has none.
     pub(crate) fn children(self, value: &Value, column: usize) -> Vec<String> {
-        match value {
-            Value::Object(map) => self.entries(map, column + self.step),
-            Value::Array(items) => {
-                items.iter().flat_map(|item| self.item(item, column + self.dash_offset)).collect()
-            }
-            _ => Vec::new(),
-        }
+        let mut lines = Vec::new();
+        self.push_children(&mut lines, value, column);
+        lines
     }
 
     /// The lines of `- value`, the dash at `column`.
     pub(crate) fn item(self, value: &Value, column: usize) -> Vec<String> {
-        let mut lines = match value {
-            Value::Object(map) if !map.is_empty() => self.entries(map, column + 2),
-            Value::Array(items) if !items.is_empty() => {
-                items.iter().flat_map(|item| self.item(item, column + 2)).collect()
-            }
-            _ => vec![format!("{:1$}{2}", "", column + 2, scalar(value))],
-        };
-        if let Some(first) = lines.first_mut() {
-            first.replace_range(column..column + 1, "-");
-        }
+        let mut lines = Vec::new();
+        self.push_item(&mut lines, value, column);
         lines
     }
 
-    fn entries(self, map: &Map<String, Value>, column: usize) -> Vec<String> {
-        ordered(map).flat_map(|(key, value)| self.entry(key, value, column)).collect()
+    fn push_entry(self, lines: &mut Vec<String>, key: &str, value: &Value, column: usize) {
+        let mut line = " ".repeat(column);
+        line.push_str(&string(key));
+        line.push(':');
+        if is_inline(value) {
+            line.push(' ');
+            line.push_str(&scalar(value));
+        }
+        lines.push(line);
+        self.push_children(lines, value, column);
+    }
+
+    fn push_entries(self, lines: &mut Vec<String>, map: &Map<String, Value>, column: usize) {
+        for (key, value) in ordered(map) {
+            self.push_entry(lines, key, value, column);
+        }
+    }
+
+    fn push_children(self, lines: &mut Vec<String>, value: &Value, column: usize) {
+        match value {
+            Value::Object(map) => self.push_entries(lines, map, column + self.step),
+            Value::Array(items) => self.push_items(lines, items, column + self.dash_offset),
+            _ => {}
+        }
+    }
+
+    fn push_items(self, lines: &mut Vec<String>, items: &[Value], column: usize) {
+        for item in items {
+            self.push_item(lines, item, column);
+        }
+    }
+
+    fn push_item(self, lines: &mut Vec<String>, value: &Value, column: usize) {
+        let first = lines.len();
+        match value {
+            Value::Object(map) if !map.is_empty() => self.push_entries(lines, map, column + 2),
+            Value::Array(items) if !items.is_empty() => self.push_items(lines, items, column + 2),
+            _ => lines.push(" ".repeat(column + 2) + &scalar(value)),
+        }
+        if let Some(first) = lines.get_mut(first) {
+            first.replace_range(column..column + 1, "-");
+        }
     }
 }
 

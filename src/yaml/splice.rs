@@ -251,36 +251,38 @@ impl<'a, 't> Place<'a, 't> {
 
     /// An edit below an anchor, an alias or a tag could mean something elsewhere.
     fn check_shared(&self) -> Result<(), Refusal> {
-        self.check_shared_node(self.node, self.field())
+        self.check_shared_node(self.node, || self.field())
     }
 
-    fn check_shared_node(&self, id: NodeId, field: String) -> Result<(), Refusal> {
-        let (node, line) = (self.tree.node(id), self.tree.line(id));
-        if node.anchor.is_some() {
-            return Err(Refusal::Anchor { line, field });
-        }
-        if let Some(tag) = node.tag.clone() {
-            return Err(Refusal::Tag { line, field, tag });
-        }
-        match node.kind {
-            Kind::Alias { .. } => Err(Refusal::Alias { line, field }),
-            _ => Ok(()),
-        }
+    fn check_shared_node(&self, id: NodeId, field: impl FnOnce() -> String) -> Result<(), Refusal> {
+        let node = self.tree.node(id);
+        let refusal: fn(usize, String, String) -> Refusal = match (&node.anchor, &node.tag) {
+            (Some(_), _) => |line, field, _| Refusal::Anchor { line, field },
+            (None, Some(_)) => |line, field, tag| Refusal::Tag { line, field, tag },
+            (None, None) if matches!(node.kind, Kind::Alias { .. }) => {
+                |line, field, _| Refusal::Alias { line, field }
+            }
+            (None, None) => return Ok(()),
+        };
+        Err(refusal(self.tree.line(id), field(), node.tag.clone().unwrap_or_default()))
     }
 
     fn check_keys(&self) -> Result<(), Refusal> {
         let mut seen = std::collections::HashSet::new();
         for (key, _) in self.tree.entries(self.node) {
-            let (line, field) = (self.tree.line(*key), self.field());
+            let place = || (self.tree.line(*key), self.field());
             if self.tree.is_merge_key(*key) {
+                let (line, field) = place();
                 return Err(Refusal::MergeKey { line, field });
             }
             let node = self.tree.node(*key);
             let name = self.tree.str(*key);
             let (Some(name), None, None) = (name, node.anchor, node.tag.as_ref()) else {
+                let (line, field) = place();
                 return Err(Refusal::ComplexKey { line, field });
             };
             if !seen.insert(name) {
+                let (line, field) = place();
                 return Err(Refusal::DuplicateKey { line, field, key: name.to_owned() });
             }
         }
@@ -349,7 +351,7 @@ impl<'a, 't> Place<'a, 't> {
         spelling: Option<&str>,
     ) -> Result<Vec<TextEdit>, Refusal> {
         let child = self.child(token)?;
-        let field = field_path(&self.field.with_trailing_token(token));
+        let field = || field_path(&self.field.with_trailing_token(token));
         self.check_shared_node(child.value, field)?;
         if child.head == child.value || (self.flow && spelling.is_none()) {
             return self.rewrite_in_place(child.value, value);
