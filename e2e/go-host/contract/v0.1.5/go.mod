@@ -1,3 +1,4 @@
+// The Go host on our own declarations, with go-plugin, yamux and apimachinery as upstream v0.1.5 has them.
 module github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/contract/v0.1.5
 
 go 1.25.0

@@ -1,3 +1,4 @@
+// The Go host on our own declarations, with go-plugin, yamux and apimachinery as upstream v1.2.0 has them.
 module github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/contract/v1.2.0
 
 go 1.25.0

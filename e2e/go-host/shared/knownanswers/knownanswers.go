@@ -345,7 +345,7 @@ func compare(root string, folders map[string]folder) error {
 	}
 	if len(drift) > 0 {
 		slices.Sort(drift)
-		return fmt.Errorf("the known answers have drifted:\n  %s\nhint: run `e2e/go-host/run known-answers`", strings.Join(drift, "\n  "))
+		return fmt.Errorf("the known answers have drifted:\n  %s\nhint: run `e2e/go-host/run known-answers`, with upstream's module", strings.Join(drift, "\n  "))
 	}
 	return nil
 }
