@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	gohost.Main("v0.1.5", controllerLogger)
+	gohost.Main("contract-v0.1.5", controllerLogger)
 }
 
 // controllerLogger is go-plugin's own kind of logger. What the controller of this version has, only the run with

@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	gohost.Main("v1.2.0", controllerLogger)
+	gohost.Main("contract-v1.2.0", controllerLogger)
 }
 
 // controllerLogger is of the kind that the controller uses from v1.0.0: zap behind an adapter.
