@@ -42,6 +42,10 @@ image *options:
 e2e *options:
     e2e/run {{ options }}
 
+# Runs the plugin runtime against hashicorp's go-plugin; needs Go.
+interop:
+    .ci/run interop
+
 # Runs every fuzz target for some seconds.
 fuzz seconds="60":
     FUZZ_SECONDS={{ seconds }} .ci/run fuzz

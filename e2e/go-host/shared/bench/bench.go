@@ -267,7 +267,7 @@ func percentile(times []time.Duration, percent int) float64 {
 
 func (r *Result) markdown() string {
 	var table strings.Builder
-	fmt.Fprintf(&table, "Go host on upstream %s, %s, %d CPUs; %d starts and %d calls of each plugin, taken in turns.\n\n",
+	fmt.Fprintf(&table, "Go host %s, %s, %d CPUs; %d starts and %d calls of each plugin, taken in turns.\n\n",
 		r.Upstream, r.Go, r.CPUs, r.Plugins[0].Starts, r.Plugins[0].Calls)
 	row := func(what string, cell func(*Figures) string) {
 		fmt.Fprintf(&table, "| %s |", what)

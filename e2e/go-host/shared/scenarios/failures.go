@@ -3,7 +3,6 @@ package scenarios
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/rpc"
 	"strings"
 	"time"
@@ -136,29 +135,6 @@ func failures() []scenario {
 			}
 			return grants(started)
 		}},
-		{name: "stray connections and garbage do not stop the plugin", run: func(r *run) error {
-			started, err := r.start()
-			if err != nil {
-				return err
-			}
-			for i := range 500 {
-				conn, err := net.Dial("unix", started.Socket())
-				if err != nil {
-					return err
-				}
-				switch i % 4 {
-				case 1:
-					conn.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
-				case 2:
-					conn.Write([]byte{0, 0, 0})
-				case 3:
-					// A data frame of 4 GiB on a stream that does not exist.
-					conn.Write([]byte{0, 0, 0, 0, 0, 0, 0, 9, 255, 255, 255, 255})
-				}
-				conn.Close()
-			}
-			return within(10*time.Second, "a call after 500 stray connections", func() error { return grants(started) })
-		}},
 		{name: "a message over the limit fails without hanging", only: rustPeer, run: func(r *run) error {
 			started, err := r.start()
 			if err != nil {
@@ -205,7 +181,7 @@ func failures() []scenario {
 
 // controlCall makes any call on the control stream of a connection of its own.
 func controlCall(started *hosting.Plugin, method string, argument, reply any) error {
-	conn, err := net.Dial("unix", started.Socket())
+	conn, err := dial(started)
 	if err != nil {
 		return err
 	}

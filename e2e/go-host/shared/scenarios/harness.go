@@ -223,5 +223,5 @@ func first(steps ...func() error) error {
 }
 
 func all() []scenario {
-	return slices.Concat(answers(), failures(), endings(), sockets(), logging())
+	return slices.Concat(answers(), failures(), strays(), endings(), sockets(), logging())
 }

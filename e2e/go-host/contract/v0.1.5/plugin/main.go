@@ -1,0 +1,8 @@
+// The reference plugin on the contract as upstream v0.1.5 has it.
+package main
+
+import "github.com/ephemeral-access-dev/inject-ephemeral-access-plugin/e2e/go-host/shared/refplugin"
+
+func main() {
+	refplugin.Serve()
+}
