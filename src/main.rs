@@ -218,7 +218,7 @@ fn text(path: &Path) -> Result<String, String> {
 }
 
 fn read(from: impl Read, name: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(64 << 10);
     let result = from.take(INPUT_LIMIT + 1).read_to_end(&mut bytes);
     result.map_err(|error| format!("cannot read {name}: {error}"))?;
     if bytes.len() as u64 > INPUT_LIMIT {

@@ -90,7 +90,10 @@ pub(crate) enum Style {
 impl<'t> Tree<'t> {
     /// Reads the only document of `text`.
     pub(crate) fn parse(text: &'t str) -> Result<Self, SyntaxError> {
-        Builder::new(text, DEPTH_LIMIT, false).build(DEPTH_LIMIT)
+        let mut builder = Builder::new(text, DEPTH_LIMIT, false);
+        // About what a Deployment needs.
+        builder.tree.nodes.reserve((text.len() / 16).min(1024));
+        builder.build(DEPTH_LIMIT)
     }
 
     /// As [`Tree::parse`], but collections at `depth` are left without children.
