@@ -1,7 +1,7 @@
 //! YAML text: where things are, and how to change them without touching anything else.
 //!
 //! [`tree`] reads text into nodes that know their byte range, [`value`] gives a node its meaning,
-//! [`splice`] turns one JSON Patch operation into a text edit, [`render`] writes inserted text.
+//! [`splice`] turns one JSON Patch operation into text edits at a [`place`], [`render`] writes inserted text.
 //! Nothing here knows Kubernetes, and nothing outside writes YAML.
 
 pub(crate) mod text;
@@ -14,9 +14,14 @@ pub(crate) mod render;
 
 pub(crate) mod splice;
 
+mod place;
+
+mod refusal;
+
 use json_patch::jsonptr::Pointer;
 
-pub(crate) use splice::{Refusal, Splice};
+pub(crate) use refusal::Refusal;
+pub(crate) use splice::Splice;
 pub(crate) use tree::{NodeId, SyntaxError, Tree};
 
 /// `spec.template.spec.containers[0]`: a path as Kubernetes and the KRM functions spec write it.
