@@ -3,7 +3,8 @@
 #   docker build --tag localhost/inject-ephemeral-access-plugin:0.1.0 .
 #
 # Both BuildKit and the classic builder of Docker 20.10 build it, so it has no syntax line and no cache mounts. For
-# another architecture than the build machine's, BuildKit is needed: `docker build --platform linux/arm64 .`
+# another architecture than the build machine's, BuildKit is needed: `docker build --platform linux/arm64 .`, or
+# `.ci/images` for all images and both architectures.
 
 # Any image with rustup, a C linker for the build machine, and the toolchain that rust-toolchain.toml names.
 ARG RUST_IMAGE=docker.io/library/rust:1.95.0-slim-bookworm

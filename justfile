@@ -38,6 +38,10 @@ generated:
 image *options:
     docker build --tag localhost/inject-ephemeral-access-plugin:0.1.0 {{ options }} .
 
+# Builds every image for amd64 and arm64, for example with `--prefix registry.example.com/team/`.
+images *options:
+    .ci/images {{ options }}
+
 # Runs the end-to-end tests; arguments go to `cargo test`, for example `--test kpt`.
 e2e *options:
     e2e/run {{ options }}

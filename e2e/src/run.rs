@@ -42,7 +42,12 @@ impl Finished {
 
 /// Runs `command` to its end, without a standard input.
 pub fn run(command: &mut Command) -> Result<Finished> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| {
+    run_on(command, Stdio::null())
+}
+
+/// Runs `command` to its end on `input`.
+pub fn run_on(command: &mut Command, input: impl Into<Stdio>) -> Result<Finished> {
+    let output = command.stdin(input).output().map_err(|error| {
         Failure::new(format!("failed to start {}: {error}", command.get_program().display()))
     })?;
     Ok(Finished {
@@ -112,21 +117,30 @@ fn cache() -> Result<PathBuf> {
 /// The function as a program of this machine, built from the present source.
 pub fn function() -> Result<&'static Path> {
     static FUNCTION: OnceLock<Result<PathBuf>> = OnceLock::new();
-    match FUNCTION.get_or_init(build_function) {
+    built(&FUNCTION, "inject-ephemeral-access-plugin")
+}
+
+/// The author's tool as a program of this machine, built from the present source.
+pub fn eaplugin() -> Result<&'static Path> {
+    static TOOL: OnceLock<Result<PathBuf>> = OnceLock::new();
+    built(&TOOL, "eaplugin")
+}
+
+fn built(once: &'static OnceLock<Result<PathBuf>>, name: &str) -> Result<&'static Path> {
+    match once.get_or_init(|| build(name)) {
         Ok(path) => Ok(path),
         Err(failure) => Err(Failure::new(format!("{failure:?}"))),
     }
 }
 
-fn build_function() -> Result<PathBuf> {
-    const NAME: &str = "inject-ephemeral-access-plugin";
+fn build(name: &str) -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo).args(["build", "--locked", "--bin", NAME]).current_dir(repository()))?
-        .success()?;
+    let mut build = Command::new(cargo);
+    run(build.args(["build", "--locked", "--bin", name]).current_dir(repository()))?.success()?;
     // This test is <target>/<profile>/deps/<test>; Cargo puts programs two levels above.
     let test = env::current_exe()?;
-    let built = test.ancestors().nth(2).map(|directory| directory.join(NAME));
+    let built = test.ancestors().nth(2).map(|directory| directory.join(name));
     built
         .filter(|path| path.is_file())
-        .ok_or_else(|| Failure::new(format!("cargo built no {NAME} beside {}", test.display())))
+        .ok_or_else(|| Failure::new(format!("cargo built no {name} beside {}", test.display())))
 }

@@ -11,25 +11,29 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use e2e::{
-    FUNCTION_IMAGE, Failure, Finished, Result, function, image, installs, kubectl, kustomize, read,
-    repository, resources, run, toolchain, write,
+    FUNCTION_IMAGE, Failure, Finished, Result, builder_image, eaplugin, function, image, images,
+    installs, kubectl, kustomize, own_architecture, read, repository, resources, run, write,
 };
 use tempfile::TempDir;
 
 const RELEASE: &str = "https://github.com/argoproj-labs/argocd-ephemeral-access/releases/download/v1.2.0/install.yaml";
 
-/// Pages that a test of their own runs.
+/// Pages that a test of their own runs, except for the lines that need Docker.
 const TESTED_ELSEWHERE: [&str; 2] = ["docs/plugin-authors.md", "docs/eaplugin.md"];
+
+/// The page of the plugin that authors copy.
+const EXAMPLE: &str = "examples/plugin/README.md";
 
 /// Lines that are not run, each with the reason.
 const NOT_RUN: [(&str, &str); 1] = [("cargo test", "it would run inside of itself; CI runs it")];
 
 /// What a line may start: nothing that could reach out of the page's folder.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "cargo",
     "curl",
     "diff",
     "docker",
+    "eaplugin",
     "grep",
     "inject-ephemeral-access-plugin",
     "kpt",
@@ -54,11 +58,18 @@ PATH="$REAL_PATH" exec cargo run --quiet --locked --manifest-path "$REPOSITORY/C
         r#"export PATH="$REAL_PATH"
 case "$1" in
   build)
-    [[ -f "${*: -1}/Dockerfile" ]] || { echo "\"${*: -1}\" has no Dockerfile" >&2; exit 1; }
+    context="${*: -1}"
+    [[ -f "$context/Dockerfile" ]] || { echo "\"$context\" has no Dockerfile" >&2; exit 1; }
+    options=(--network=none --build-arg="RUST_IMAGE=$RUST_IMAGE")
+    # The example's own path to the runtime is right in the repository only.
+    if cmp --silent "$context/Dockerfile" "$REPOSITORY/examples/plugin/Dockerfile"; then
+      options+=(--file "$REPOSITORY/examples/plugin/Dockerfile" --build-arg=DIRECTORY=examples/plugin)
+    fi
     # The page's folder holds more than the checkout; the engine has built the repository's own before.
-    DOCKER_BUILDKIT=0 exec docker build --network=none --build-arg="RUST_IMAGE=$RUST_IMAGE" "${@:2:$#-2}" "$REPOSITORY"
+    DOCKER_BUILDKIT=1 exec docker build "${options[@]}" "${@:2:$#-2}" "$REPOSITORY"
     ;;
-  create) exec docker create --network=none "${@:2}" ;;
+  create | run) exec docker "$1" --network=none "${@:2}" ;;
+  push) exec docker image inspect --format 'would push {{.Id}}' "${@:2}" ;;
   cp | rm | tag) exec docker "$@" ;;
   *) echo "\"docker $1\" has no stand-in" >&2; exit 1 ;;
 esac"#,
@@ -84,15 +95,7 @@ enum Step {
 
 fn steps(page: &str) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut lines = page.lines().enumerate();
-    while let Some((_, line)) = lines.next() {
-        let Some(info) = line.trim_start().strip_prefix("```") else { continue };
-        let indent = line.len() - line.trim_start().len();
-        let block: Vec<(usize, &str)> = lines
-            .by_ref()
-            .take_while(|(_, line)| line.trim() != "```")
-            .map(|(index, line)| (index + 1, line.get(indent..).unwrap_or_default()))
-            .collect();
+    for (info, block) in blocks(page) {
         match info {
             "console" => steps.extend(command_lines(&block)),
             "yaml" => steps.extend(file(&block)),
@@ -100,6 +103,35 @@ fn steps(page: &str) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// What a page that a test of its own runs says about Docker, which that test can do without.
+fn docker_steps(page: &str) -> Vec<Step> {
+    let blocks = blocks(page).into_iter().filter(|(info, _)| *info == "sh");
+    let lines = blocks.flat_map(|(_, block)| block);
+    lines
+        .filter(|(_, text)| text.starts_with("docker "))
+        .map(|(line, text)| Step::Run { line, command: text.to_owned(), output: Vec::new() })
+        .collect()
+}
+
+/// A line with its number.
+type Line<'a> = (usize, &'a str);
+
+/// The language and the lines of each block.
+fn blocks(page: &str) -> Vec<(&str, Vec<Line<'_>>)> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines().enumerate();
+    while let Some((_, line)) = lines.next() {
+        let Some(info) = line.trim_start().strip_prefix("```") else { continue };
+        let indent = line.len() - line.trim_start().len();
+        let block = lines
+            .by_ref()
+            .take_while(|(_, line)| line.trim() != "```")
+            .map(|(index, line)| (index + 1, line.get(indent..).unwrap_or_default()));
+        blocks.push((info, block.collect()));
+    }
+    blocks
 }
 
 fn command_lines(block: &[(usize, &str)]) -> Vec<Step> {
@@ -144,8 +176,10 @@ impl Workspace {
             let path = write(workspace.directory.path(), &format!("bin/{name}"), &script)?;
             fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
         }
-        let program = workspace.directory.path().join("bin/inject-ephemeral-access-plugin");
-        symlink(function()?, program)?;
+        for program in [function()?, eaplugin()?] {
+            let name = program.file_name().unwrap_or_default();
+            symlink(program, workspace.directory.path().join("bin").join(name))?;
+        }
         fs::create_dir(workspace.root())?;
         Ok(workspace)
     }
@@ -170,7 +204,13 @@ impl Workspace {
 
     /// A copy of the repository's files, without what is not committed, in `folder`.
     fn checkout(&self, folder: &str) -> Result {
-        let listed = run(Command::new("git").current_dir(repository()).args([
+        self.checkout_of("", folder)
+    }
+
+    /// A copy of the files in the repository's folder `part`, in `folder`.
+    fn checkout_of(&self, part: &str, folder: &str) -> Result {
+        let part = repository().join(part);
+        let listed = run(Command::new("git").current_dir(&part).args([
             "ls-files",
             "--cached",
             "--others",
@@ -178,7 +218,7 @@ impl Workspace {
         ]))?
         .success()?;
         for name in listed.stdout.lines() {
-            let (from, to) = (repository().join(name), self.root().join(folder).join(name));
+            let (from, to) = (part.join(name), self.root().join(folder).join(name));
             if !from.is_file() {
                 continue;
             }
@@ -186,8 +226,12 @@ impl Workspace {
             fs::copy(from, to)?;
         }
         let name = Path::new(folder).join("manifests/kustomization.yaml").display().to_string();
-        let kustomization = read(&self.root().join(&name))?;
-        self.write(&name, &kustomization)
+        match read(&self.root().join(&name)) {
+            Ok(kustomization) if part.join("manifests").is_dir() => {
+                self.write(&name, &kustomization)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn bash(&self, command: &str) -> Result<Finished> {
@@ -205,7 +249,7 @@ impl Workspace {
         let release = write(self.directory.path(), "release.yaml", &release()?)?;
         let command = command.replace(RELEASE, &format!("file://{}", release.display()));
         bash.env("PATH", path).env("REAL_PATH", real).env("REPOSITORY", repository());
-        bash.env("RUST_IMAGE", format!("localhost/rust-builder:{}", toolchain()?));
+        bash.env("RUST_IMAGE", builder_image()?);
         bash.env("APPLIED", self.applied()).current_dir(self.root());
         run(bash.args(["-c", &format!("set -euo pipefail\n{command}")]))
     }
@@ -239,8 +283,32 @@ fn set_up(page: &str) -> Option<fn(&Workspace) -> Result> {
             workspace.checkout("inject-ephemeral-access-plugin")?;
             by_hand(workspace)
         }),
+        "docs/eaplugin.md" => Some(|workspace| {
+            workspace.checkout(".")?;
+            a_built_plugin(workspace)
+        }),
+        EXAMPLE => Some(|workspace| {
+            image()?;
+            workspace.bash("docker rm --force change-window")?;
+            workspace.checkout_of("examples/plugin", ".")?;
+            fs::create_dir(workspace.root().join("target"))?;
+            Ok(())
+        }),
         _ => None,
     }
+}
+
+/// What the page has made before its lines for Docker: a plugin, and its requests.
+fn a_built_plugin(workspace: &Workspace) -> Result {
+    let example = |image: &&e2e::Image| {
+        image.name == "change-window" && image.architecture == own_architecture()
+    };
+    let image = images()?.iter().find(example);
+    let unpacked = image.ok_or_else(|| Failure::new("no image of the example"))?.unpack()?;
+    let built = workspace.root().join("target/x86_64-unknown-linux-musl/release");
+    fs::create_dir_all(&built)?;
+    fs::copy(unpacked.path().join("workspace/plugin"), built.join("change-freeze"))?;
+    workspace.checkout_of("examples/plugin/testdata", "testdata")
 }
 
 /// Writes `by-hand.yaml`: the release with the patch that the README shows, which is like upstream's.
@@ -253,9 +321,9 @@ fn by_hand(workspace: &Workspace) -> Result {
     workspace.bash("kubectl kustomize by-hand > by-hand.yaml")?.success().map(drop)
 }
 
-/// The README and every page of `docs`, by their paths in the repository.
+/// The READMEs and every page of `docs`, by their paths in the repository.
 fn pages() -> Result<Vec<(String, String)>> {
-    let mut names = vec!["README.md".to_owned()];
+    let mut names = vec!["README.md".to_owned(), EXAMPLE.to_owned()];
     for entry in fs::read_dir(repository().join("docs"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.ends_with(".md") {
@@ -273,9 +341,10 @@ type Known = (String, Vec<Step>, fn(&Workspace) -> Result);
 fn known_pages() -> Result<Vec<Known>> {
     let mut known = Vec::new();
     for (name, text) in pages()? {
-        let steps = steps(&text);
+        let elsewhere = TESTED_ELSEWHERE.contains(&name.as_str());
+        let steps = if elsewhere { docker_steps(&text) } else { steps(&text) };
         let runs = steps.iter().any(|step| matches!(step, Step::Run { .. }));
-        if !runs || TESTED_ELSEWHERE.contains(&name.as_str()) {
+        if !runs {
             continue;
         }
         let set_up = set_up(&name).ok_or_else(|| {
@@ -351,7 +420,8 @@ fn follow(workspace: &Workspace, step: &Step) -> Result {
 /// The first word of every command in a line.
 fn programs(line: &str) -> impl Iterator<Item = &str> {
     line.split(['|', ';']).flat_map(|part| part.split("&&")).filter_map(|part| {
-        let program = part.split_whitespace().next()?;
+        // Variables may stand in front.
+        let program = part.split_whitespace().find(|word| !word.contains('='))?;
         Some(program.trim_start_matches("./"))
     })
 }

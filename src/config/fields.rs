@@ -104,7 +104,9 @@ pub(crate) enum Delivery {
     /// An init container copies it into an `emptyDir`.
     #[default]
     InitContainer,
-    /// The image is mounted as a volume: Kubernetes 1.35, or 1.33 with the feature gate on.
+    /// The image is mounted as a volume: Kubernetes 1.35, or 1.33 with the feature gate on. Where the
+    /// container runtime mounts image volumes `noexec`, the controller cannot start the plugin: take
+    /// `initContainer` there.
     ImageVolume,
 }
 
