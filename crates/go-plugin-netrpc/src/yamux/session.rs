@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,6 +63,8 @@ pub struct Reader<A> {
     /// Until when the peer must have started; none once it has.
     start: Option<Instant>,
     buffer: Vec<u8>,
+    /// What of the buffer has come and is not handed on yet.
+    rest: Range<usize>,
     frames: Frames,
 }
 
@@ -210,6 +212,7 @@ impl Session {
             acceptor,
             start: Instant::now().checked_add(self.inner.limits.session_start),
             buffer: vec![0; READ_BUFFER],
+            rest: 0..0,
             frames: Frames::new(),
         }
     }
@@ -285,8 +288,11 @@ impl Session {
 }
 
 impl<A: Acceptor> Reader<A> {
-    /// Waits for what comes next and hands it to the receivers. When the connection ends, so does
-    /// every stream, and `Break` says why; nothing can be read after that.
+    /// Waits for what comes next, and hands data to a receiver once at most: what else has come
+    /// stays for the next time, so that whoever acts on data can do so before more of it piles up.
+    ///
+    /// When the connection ends, so does every stream, and `Break` says why; nothing can be read
+    /// after that.
     ///
     /// # Errors
     ///
@@ -308,17 +314,20 @@ impl<A: Acceptor> Reader<A> {
 
     /// Whether the connection goes on.
     fn read_some(&mut self) -> Result<bool, SessionError> {
-        self.limit_start()?;
-        let mut socket = self.session.inner.outbox.socket();
-        let length = match socket.read(&mut self.buffer) {
-            Ok(0) => return Ok(false),
-            Ok(length) => length,
-            Err(error) if is_retry(&error) => return Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
-        let input = self.buffer.get(..length).unwrap_or_default();
-        self.frames.take(input, &self.session, &mut self.acceptor)?;
+        if self.rest.is_empty() {
+            self.limit_start()?;
+            let mut socket = self.session.inner.outbox.socket();
+            self.rest = match socket.read(&mut self.buffer) {
+                Ok(0) => return Ok(false),
+                Ok(length) => 0..length,
+                Err(error) if is_retry(&error) => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
+                Err(error) => return Err(error.into()),
+            };
+        }
+        let mut input = self.buffer.get(self.rest.clone()).unwrap_or_default();
+        self.frames.take(&mut input, &self.session, &mut self.acceptor)?;
+        self.rest.start = self.rest.end - input.len();
         Ok(true)
     }
 
@@ -359,19 +368,24 @@ impl Frames {
         Self { splitter: Splitter::default(), target: None, left: 0, fin: false, whole: true }
     }
 
+    /// Takes frames off `input`, up to the first data.
     fn take(
         &mut self,
-        mut input: &[u8],
+        input: &mut &[u8],
         session: &Session,
         acceptor: &mut dyn Acceptor,
     ) -> Result<(), SessionError> {
         self.whole = false;
-        while let Some(piece) = self.splitter.next(&mut input)? {
+        while let Some(piece) = self.splitter.next(input)? {
+            let data = matches!(piece, Piece::Payload(_));
             match piece {
                 Piece::Header(header) => self.header(header, session, acceptor)?,
                 Piece::Payload(bytes) => self.payload(bytes, session)?,
             }
             self.whole = input.is_empty() && self.left == 0;
+            if data {
+                break;
+            }
         }
         Ok(())
     }
