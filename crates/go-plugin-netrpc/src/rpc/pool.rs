@@ -1,18 +1,18 @@
 //! The threads that read connections and run handlers, and the watchdog over them.
 //!
-//! A thread that has read calls runs them itself: to wake another one for a call takes longer than
-//! most calls do. Meanwhile it leaves its connection where the watchdog finds it. Is it not back
-//! within [`PATIENCE`], another thread reads on, so that a call that takes long holds up neither
-//! pings nor other calls, and as long as calls are slow, each gets a thread at once.
+//! A thread that has read a call runs it itself: to wake another one takes longer than most calls
+//! do. Meanwhile it leaves its connection where the watchdog finds it:
 //!
 //! ```text
-//!   read ──► calls? ──► leave the connection ──► run the calls ──► take it back ──► read …
-//!                                │                    │                ▲
-//!                                │ watchdog,          │ after          │ not there: become
-//!                                │ after PATIENCE     │ PATIENCE       │ a thread for calls
-//!                                ▼                    ▼                │
-//!                        another thread reads   another thread runs the rest
+//!   read a call ──► leave the connection ──► run the call ──► take the connection back ──► read …
+//!                            │                                     │
+//!                            │ not taken back within PATIENCE      │ it is not there any more
+//!                            ▼                                     ▼
+//!                   another thread reads on               be a thread for calls
 //! ```
+//!
+//! So a call that takes long holds up pings and other calls for [`PATIENCE`], twice that at most.
+//! While calls are that slow, each gets a thread at once, and the connection is never left.
 //!
 //! Threads are started when there is work and none is idle, and end after a while without work. A
 //! handler that does not return keeps its thread; its caller gets an error at the deadline, and
@@ -77,8 +77,9 @@ struct State {
     /// Handlers that run, and those of them that are past their deadline.
     running: usize,
     stuck: usize,
-    /// Threads that wait for work.
+    /// Threads that wait for work, and threads that were started for it and are not there yet.
     idle: usize,
+    starting: usize,
     /// Whether a thread for each call is worth it, going by the last calls.
     slow: bool,
     /// Calls in the order of their deadlines; answered ones are dropped in passing.
@@ -163,7 +164,7 @@ impl Pool {
             state.watch(deadline, progress);
         }
         self.wake_watchdog(&mut state);
-        if state.slow {
+        if state.is_eager() {
             self.hand_out(&mut state);
         }
     }
@@ -177,12 +178,13 @@ impl Pool {
         if state.idle > 0 {
             self.shared.work.notify_one();
         }
-        if state.idle >= wanted {
+        if state.idle + state.starting >= wanted {
             return;
         }
-        if let Err(error) = self.spawn(None) {
+        match self.spawn(None) {
+            Ok(()) => state.starting += 1,
             // Another thread takes it, or the watchdog tries again.
-            tracing::warn!("cannot start a thread for a call: {error}");
+            Err(error) => tracing::warn!("cannot start a thread for a call: {error}"),
         }
     }
 
@@ -193,6 +195,9 @@ impl Pool {
     }
 
     fn work(&self, mut source: Option<Box<dyn Source>>) {
+        if source.is_none() {
+            self.shared.lock().starting -= 1;
+        }
         loop {
             if let Some(source) = source.take() {
                 self.lead(source);
@@ -214,7 +219,7 @@ impl Pool {
     fn lead(&self, mut source: Box<dyn Source>) {
         while source.read() {
             let mut state = self.shared.lock();
-            if state.queue.is_empty() || state.slow {
+            if state.queue.is_empty() || state.is_eager() {
                 continue;
             }
             let since = Instant::now();
@@ -248,16 +253,14 @@ impl Pool {
     fn run<'a>(&'a self, state: MutexGuard<'a, State>, task: Task) -> MutexGuard<'a, State> {
         let Task { progress, run, .. } = task;
         drop(state);
-        let started = Instant::now();
-        let answered = run_call(&progress.call, run, started);
-        let slow = started.elapsed() >= PATIENCE;
+        let (answered, took) = run_call(&progress.call, run);
         let mut state = self.shared.lock();
         progress.running.store(false, Ordering::Relaxed);
         state.running = state.running.saturating_sub(1);
         state.unanswered = state.unanswered.saturating_sub(usize::from(answered));
         let stuck = progress.stuck.load(Ordering::Relaxed);
         state.stuck = state.stuck.saturating_sub(usize::from(stuck));
-        state.slow = slow;
+        state.slow = took >= PATIENCE;
         state
     }
 
@@ -366,6 +369,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether calls get threads of their own at once. Without a watchdog they must.
+    fn is_eager(&self) -> bool {
+        self.slow || self.watchdog == Watchdog::NotStarted
+    }
+
     /// Leaves a connection where the watchdog finds it, while its thread runs calls.
     fn leave(&mut self, source: Box<dyn Source>, since: Instant) -> u64 {
         self.last_leave += 1;
@@ -414,9 +422,12 @@ impl State {
     }
 }
 
-/// Runs a handler; whether its answer is the one that its caller gets.
-fn run_call(call: &Call, run: Run, started: Instant) -> bool {
-    let answered = match catch_unwind(AssertUnwindSafe(run)) {
+/// Runs a handler; whether its answer is the one that its caller gets, and how long it took.
+fn run_call(call: &Call, run: Run) -> (bool, Duration) {
+    let started = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(run));
+    let took = started.elapsed();
+    let answered = match result {
         Ok(outcome) => call.answer(&outcome, Waiting::Allowed),
         Err(panic) => {
             let method = call.method().to_owned();
@@ -425,10 +436,9 @@ fn run_call(call: &Call, run: Run, started: Instant) -> bool {
         }
     };
     if !answered {
-        let took = started.elapsed();
         tracing::warn!("{} returned after {took:.1?}, too late for its caller", call.method());
     }
-    answered
+    (answered, took)
 }
 
 fn panic_message(panic: Box<dyn Any + Send>) -> String {
