@@ -1,6 +1,6 @@
 //! Limits that take too long, or too much, with their defaults.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
