@@ -409,7 +409,7 @@ impl State {
     fn next_look(&mut self, now: Instant) -> Option<Duration> {
         let waiting = !self.left.is_empty() || !self.unread.is_empty() || !self.queue.is_empty();
         match &mut self.watchdog {
-            Watchdog::Awake { looks } if waiting || *looks > 0 => {
+            Watchdog::Awake { looks } if waiting || (*looks > 0 && !self.closed) => {
                 *looks = looks.saturating_sub(1);
                 Some(PATIENCE)
             }
