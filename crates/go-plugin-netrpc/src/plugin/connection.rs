@@ -75,28 +75,31 @@ impl Connections {
 
     /// Serves a connection on threads of the pool.
     pub(super) fn spawn(&self, socket: UnixStream) -> io::Result<()> {
-        self.start(socket, |result| {
+        let connection = self.connect(socket, |result| {
             if let Err(error) = result {
                 tracing::debug!("connection ended: {error}");
             }
-        })
+        })?;
+        self.shared.pool.serve(Box::new(connection))
     }
 
-    /// Serves a connection until it ends.
+    /// Serves a connection, with this thread as the first to read it, until it ends.
     pub(super) fn serve_one(&self, socket: UnixStream) -> Result<(), SessionError> {
         let (sender, ended) = channel();
-        self.start(socket, move |result| {
+        let connection = self.connect(socket, move |result| {
             // Received below.
             let _ = sender.send(result);
         })?;
+        self.shared.pool.lead(Box::new(connection));
+        // Another thread may have taken over.
         ended.recv().unwrap_or_else(|gone| Err(io::Error::other(gone).into()))
     }
 
-    fn start(
+    fn connect(
         &self,
         socket: UnixStream,
         ended: impl FnOnce(Result<(), SessionError>) + Send + 'static,
-    ) -> io::Result<()> {
+    ) -> io::Result<Connection> {
         let (session, started) = self.register(socket)?;
         let reader = session.reader(Streams {
             shared: Arc::clone(&self.shared),
@@ -105,15 +108,8 @@ impl Connections {
             opened: 0,
             started: Arc::clone(&started),
         });
-        let connections = self.clone();
         let ended = Some(Box::new(ended) as Ended);
-        self.shared.pool.serve(Box::new(Connection {
-            connections,
-            session,
-            started,
-            reader,
-            ended,
-        }))
+        Ok(Connection { connections: self.clone(), session, started, reader, ended })
     }
 
     /// Makes room for a connection. One that has opened its streams is a host; the others are

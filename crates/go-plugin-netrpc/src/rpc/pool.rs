@@ -140,10 +140,33 @@ impl Pool {
         self.shared.watch.notify_all();
     }
 
-    /// Reads a connection until it ends.
+    /// Reads a connection until it ends, on threads of the pool.
     pub(crate) fn serve(&self, source: Box<dyn Source>) -> io::Result<()> {
         // Started with its connection, so that the connection is dropped if it cannot be.
         self.spawn(Some(source))
+    }
+
+    /// Reads a connection and runs what it submits, until it has ended or another thread reads it.
+    pub(crate) fn lead(&self, mut source: Box<dyn Source>) {
+        while source.read() {
+            let mut state = self.shared.lock();
+            if state.queue.is_empty() || state.is_eager() {
+                continue;
+            }
+            let since = Instant::now();
+            let id = state.leave(source, since);
+            while let Some(task) = self.shared.next(&mut state) {
+                state = self.run(state, task);
+                if since.elapsed() >= PATIENCE {
+                    self.hand_out(&mut state);
+                    break;
+                }
+            }
+            match state.come_back(id) {
+                Some(own) => source = own,
+                None => return,
+            }
+        }
     }
 
     /// Takes a call that a connection has read, or answers it with the reason why not.
@@ -211,29 +234,6 @@ impl Pool {
                 drop(self.run(state, task));
             } else if !self.wait(state) {
                 return;
-            }
-        }
-    }
-
-    /// Reads a connection and runs what it submits, until it has ended or another thread reads it.
-    fn lead(&self, mut source: Box<dyn Source>) {
-        while source.read() {
-            let mut state = self.shared.lock();
-            if state.queue.is_empty() || state.is_eager() {
-                continue;
-            }
-            let since = Instant::now();
-            let id = state.leave(source, since);
-            while let Some(task) = self.shared.next(&mut state) {
-                state = self.run(state, task);
-                if since.elapsed() >= PATIENCE {
-                    self.hand_out(&mut state);
-                    break;
-                }
-            }
-            match state.come_back(id) {
-                Some(own) => source = own,
-                None => return,
             }
         }
     }
