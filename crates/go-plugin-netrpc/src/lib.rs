@@ -22,8 +22,22 @@
 //!  └──────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A plugin has a thread that accepts connections, a reading thread for each connection, and
-//! threads for calls as they are needed. There is no async runtime.
+//! # Threads
+//!
+//! There is no async runtime. One thread accepts connections. Each connection has a thread that
+//! reads it, and that thread also runs the calls that it reads: a call that is quick, as most are,
+//! costs no switch between threads. A watchdog looks after that thread. When a call keeps it for
+//! more than 2 ms, another thread reads on, so that pings and other calls are delayed by 4 ms at
+//! most, and while calls are that slow, each gets a thread at once:
+//!
+//! ```text
+//!   thread 1   read │ call 1 │ read │ call 2, which takes long …            │ ready for calls
+//!   watchdog                              └─ 2 ms ─┐
+//!   thread 2                                       │ read │ ping │ read │ …
+//!   thread 3                                                        └─ │ call 3 │ ready for calls
+//! ```
+//!
+//! Threads that have had nothing to do for 10 s end.
 //!
 //! # A plugin's end
 //!

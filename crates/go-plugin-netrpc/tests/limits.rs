@@ -1,16 +1,18 @@
 //! Limits that take too long, or too much, with their defaults.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
 use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use go_plugin_netrpc::yamux::{Flags, Kind, SessionError};
-use go_plugin_netrpc::{CallFailure, Connection, Handshake, Limits, Plugin, Reply, Service};
-use gobwire::{Encoder, Gob, Value};
+use go_plugin_netrpc::{
+    CallFailure, Connection, Handshake, Limits, Plugin, Reply, RpcClient, Service,
+};
+use gobwire::{Encode, Encoder, Gob, Value};
 use support::{Frame, Peer};
 
 #[derive(Debug, Default, Gob)]
@@ -42,13 +44,19 @@ fn plugin(limits: Limits) -> (UnixStream, Served) {
         cookie_value: "cookie".to_owned(),
         protocol_version: 1,
     };
-    let service = Service::new().method("Plugin.Echo", |answer: Answer| Ok(answer)).method(
-        "Plugin.Sleep",
-        |answer: Answer| {
-            thread::sleep(Duration::from_millis(answer.text.parse().unwrap_or(0)));
-            Ok(answer)
-        },
-    );
+    let sleep = |answer: Answer| {
+        thread::sleep(Duration::from_millis(answer.text.parse().unwrap_or(0)));
+        Ok(answer)
+    };
+    let hang = |_: Answer| -> Result<Answer, String> {
+        loop {
+            thread::park();
+        }
+    };
+    let service = Service::new()
+        .method("Plugin.Echo", |answer: Answer| Ok(answer))
+        .method("Plugin.Sleep", sleep)
+        .method("Plugin.Hang", hang);
     let plugin = Plugin::new(handshake).service("service", service).limits(limits);
     (here, thread::spawn(move || plugin.serve_connection(there)))
 }
@@ -61,6 +69,27 @@ fn limits(set: impl FnOnce(&mut Limits)) -> Limits {
 
 fn echo(text: &str) -> Answer {
     Answer { text: text.to_owned() }
+}
+
+fn call<A: Encode + ?Sized>(
+    encoder: &mut Encoder,
+    method: &str,
+    seq: u64,
+    argument: &A,
+) -> Vec<u8> {
+    let request = Request { service_method: method.to_owned(), seq };
+    let mut bytes = encoder.encode(&request).unwrap();
+    bytes.extend(encoder.encode(argument).unwrap());
+    bytes
+}
+
+/// Dispenses the service with the first call on the control stream; its stream.
+fn dispense(peer: &mut Peer, control: u32) -> u32 {
+    peer.data(control, &call(&mut Encoder::new(), "Dispenser.Dispense", 1, "service"));
+    let Some(Value::Uint(id)) = peer.values(control, 2).pop() else { panic!("no number") };
+    let stream = peer.open();
+    peer.data(stream, &u32::try_from(id).unwrap().to_le_bytes());
+    stream
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -127,6 +156,109 @@ fn calls_over_the_queue_are_refused_and_the_others_served() {
 }
 
 #[test]
+fn a_handler_that_hangs_holds_up_neither_pings_nor_calls() {
+    let (socket, _served) = plugin(Limits::default());
+    let connection = Connection::new(socket, Limits::default()).unwrap();
+    let service = connection.dispense("service").unwrap();
+    let begin = Instant::now();
+    for _ in 0..10 {
+        let hanging = service.clone();
+        thread::spawn(move || hanging.call::<_, Answer>("Plugin.Hang", &echo(""), PATIENCE));
+        connection.ping().unwrap();
+        let answer: Answer = service.call("Plugin.Echo", &echo("quick"), PATIENCE).unwrap();
+        assert_eq!(answer.text, "quick");
+    }
+    // All ten of them hang until the deadline, 30 s.
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn slow_calls_run_side_by_side() {
+    let (socket, _served) = plugin(Limits::default());
+    let connection = Connection::new(socket, Limits::default()).unwrap();
+    let service = connection.dispense("service").unwrap();
+    let begin = Instant::now();
+    let sleep = |service: &RpcClient| {
+        let service = service.clone();
+        move || service.call::<_, Answer>("Plugin.Sleep", &echo("500"), PATIENCE).unwrap()
+    };
+    let callers: Vec<_> = (0..16).map(|_| thread::spawn(sleep(&service))).collect();
+    for caller in callers {
+        assert_eq!(caller.join().unwrap().text, "500");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn callers_are_served_beside_sixteen_of_whom_some_hang() {
+    let (socket, _served) = plugin(limits(|limits| {
+        limits.handlers = 4;
+        limits.call_deadline = Duration::from_millis(100);
+    }));
+    let connection = Connection::new(socket, Limits::default()).unwrap();
+    let service = connection.dispense("service").unwrap();
+    let callers: Vec<_> = (0..16)
+        .map(|n| {
+            let service = service.clone();
+            let method = if n % 4 == 0 { "Plugin.Hang" } else { "Plugin.Echo" };
+            let text = n.to_string();
+            thread::spawn(move || {
+                let answers = (0..20).map(|_| {
+                    let answer = service.call::<_, Answer>(method, &echo(&text), PATIENCE).unwrap();
+                    let late = answer.text == "plugin did not answer Plugin.Hang within 100ms";
+                    // A call may also wait behind those that hang, for as long as they may.
+                    let waited = answer.text == "plugin did not answer Plugin.Echo within 100ms";
+                    assert!(late || waited || answer.text == text, "{}", answer.text);
+                    usize::from(answer.text == text)
+                });
+                (method, answers.sum::<usize>())
+            })
+        })
+        .collect();
+    for caller in callers {
+        let (method, answered) = caller.join().unwrap();
+        match method {
+            "Plugin.Hang" => assert_eq!(answered, 0),
+            _ => assert!(answered >= 10, "{answered} of 20"),
+        }
+    }
+    connection.ping().unwrap();
+}
+
+#[test]
+fn a_flood_behind_a_handler_that_hangs_is_answered() {
+    const CALLS: u64 = 200;
+    let (socket, _served) = plugin(Limits::default());
+    let mut peer = Peer::new(socket);
+    let control = peer.start();
+    let stream = dispense(&mut peer, control);
+    let mut encoder = Encoder::new();
+    let mut bytes = call(&mut encoder, "Plugin.Hang", 1, &echo(""));
+    for seq in 2..=CALLS + 1 {
+        bytes.extend(call(&mut encoder, "Plugin.Echo", seq, &echo("x")));
+    }
+    // In pieces that do not end where calls do.
+    for piece in bytes.chunks(1000) {
+        peer.data(stream, piece);
+    }
+    peer.send(Kind::Ping, Flags::SYN, 0, 7);
+    let mut data = Vec::new();
+    let mut ping = false;
+    let answered = |data: &Vec<u8>| {
+        // The broker's number goes first.
+        let values = data.get(4..).map_or(0, |data| support::decode(data).len());
+        values == usize::try_from(2 * CALLS).unwrap()
+    };
+    while !ping || !answered(&data) {
+        let frame = peer.frame().unwrap();
+        ping |= frame.header.kind == Kind::Ping && frame.header.flags.contains(Flags::ACK);
+        if frame.header.stream_id == stream && frame.header.kind == Kind::Data {
+            data.extend(frame.payload);
+        }
+    }
+}
+
+#[test]
 fn sixteen_callers_get_their_own_large_answers() {
     let (socket, _served) = plugin(Limits::default());
     let connection = Connection::new(socket, Limits::default()).unwrap();
@@ -152,21 +284,8 @@ fn no_answer_goes_out_beyond_the_window() {
     let (socket, _served) = plugin(Limits::default());
     let mut peer = Peer::new(socket);
     let control = peer.start();
-    let mut encoder = Encoder::new();
-    let mut call = |method: &str, seq: u64, argument: &str| {
-        let request = Request { service_method: method.to_owned(), seq };
-        let mut bytes = encoder.encode(&request).unwrap();
-        bytes.extend(encoder.encode(argument).unwrap());
-        bytes
-    };
-    peer.data(control, &call("Dispenser.Dispense", 1, "service"));
-    let Some(Value::Uint(id)) = peer.values(control, 2).pop() else { panic!("no number") };
-    let stream = peer.open();
-    peer.data(stream, &u32::try_from(id).unwrap().to_le_bytes());
-    let mut encoder = Encoder::new();
-    let request = Request { service_method: "Plugin.Echo".to_owned(), seq: 1 };
-    let mut bytes = encoder.encode(&request).unwrap();
-    bytes.extend(encoder.encode(&echo(&"x".repeat(300_000))).unwrap());
+    let stream = dispense(&mut peer, control);
+    let bytes = call(&mut Encoder::new(), "Plugin.Echo", 1, &echo(&"x".repeat(300_000)));
     let mut window = 256 * 1024_u32;
     for part in bytes.chunks(100_000) {
         peer.data(stream, part);

@@ -65,7 +65,7 @@ impl Connection {
         session.open(|_| Output)?;
         let reader = session.clone();
         thread::Builder::new().name("host-read".to_owned()).spawn(move || {
-            if let Err(error) = reader.run(&mut RefuseAll) {
+            if let Err(error) = reader.run(RefuseAll) {
                 tracing::debug!("connection to the plugin ended: {error}");
             }
         })?;

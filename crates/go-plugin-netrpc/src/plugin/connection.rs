@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use super::broker::{Broker, BrokerStream};
 use crate::gob::Budget;
 use crate::limits::Limits;
-use crate::rpc::{Pool, Resources, ServerConnection, Service, Then};
-use crate::yamux::{Acceptor, Receiver, Refused, Session, SessionError, Side, Stream};
+use crate::rpc::{Pool, Resources, ServerConnection, Service, Source, Then};
+use crate::yamux::{Acceptor, Reader, Receiver, Refused, Session, SessionError, Side, Stream};
 
 /// Everything that serves hosts. Cloning gives another handle.
 #[derive(Clone)]
@@ -35,6 +36,17 @@ struct Open {
     session: Session,
     started: Arc<AtomicBool>,
 }
+
+/// A connection, for the threads of the pool to read in turns.
+struct Connection {
+    connections: Connections,
+    session: Session,
+    started: Arc<AtomicBool>,
+    reader: Reader<Streams>,
+    ended: Option<Ended>,
+}
+
+type Ended = Box<dyn FnOnce(Result<(), SessionError>) + Send>;
 
 impl Drop for Shared {
     fn drop(&mut self) {
@@ -61,44 +73,43 @@ impl Connections {
         &self.shared.wake
     }
 
-    /// Serves a connection in a thread of its own.
+    /// Serves a connection on threads of the pool.
     pub(super) fn spawn(&self, socket: UnixStream) -> io::Result<()> {
-        let (session, started) = self.register(socket)?;
-        let connections = self.clone();
-        let thread = thread::Builder::new().name("plugin-read".to_owned());
-        let running = session.clone();
-        let spawned = thread.spawn(move || {
-            // A panic here would be a fault of ours; its host must not wait for an answer.
-            let run = AssertUnwindSafe(|| connections.run(&running, &started));
-            match catch_unwind(run) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!("connection ended: {error}"),
-                Err(_panic) => running.close(),
+        let connection = self.connect(socket, |result| {
+            if let Err(error) = result {
+                tracing::debug!("connection ended: {error}");
             }
-            connections.unregister(&started);
-        });
-        if spawned.is_err() {
-            session.close();
-        }
-        spawned.map(|_detached| ())
+        })?;
+        self.shared.pool.serve(Box::new(connection))
     }
 
-    /// Serves a connection in this thread.
+    /// Serves a connection, with this thread as the first to read it, until it ends.
     pub(super) fn serve_one(&self, socket: UnixStream) -> Result<(), SessionError> {
-        let (session, started) = self.register(socket)?;
-        let result = self.run(&session, &started);
-        self.unregister(&started);
-        result
+        let (sender, ended) = channel();
+        let connection = self.connect(socket, move |result| {
+            // Received below.
+            let _ = sender.send(result);
+        })?;
+        self.shared.pool.lead(Box::new(connection));
+        // Another thread may have taken over.
+        ended.recv().unwrap_or_else(|gone| Err(io::Error::other(gone).into()))
     }
 
-    fn run(&self, session: &Session, started: &Arc<AtomicBool>) -> Result<(), SessionError> {
-        session.run(&mut Streams {
+    fn connect(
+        &self,
+        socket: UnixStream,
+        ended: impl FnOnce(Result<(), SessionError>) + Send + 'static,
+    ) -> io::Result<Connection> {
+        let (session, started) = self.register(socket)?;
+        let reader = session.reader(Streams {
             shared: Arc::clone(&self.shared),
             broker: Arc::default(),
             session: session.clone(),
             opened: 0,
-            started: Arc::clone(started),
-        })
+            started: Arc::clone(&started),
+        });
+        let ended = Some(Box::new(ended) as Ended);
+        Ok(Connection { connections: self.clone(), session, started, reader, ended })
     }
 
     /// Makes room for a connection. One that has opened its streams is a host; the others are
@@ -124,6 +135,28 @@ impl Connections {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Open>> {
         self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for Connection {
+    fn read(&mut self) -> bool {
+        // A panic here would be a fault of ours; its host must not wait for an answer.
+        let result = match catch_unwind(AssertUnwindSafe(|| self.reader.read())) {
+            Ok(ControlFlow::Continue(())) => return true,
+            Ok(ControlFlow::Break(result)) => result,
+            Err(_panic) => Err(io::Error::other("the plugin's reader panicked").into()),
+        };
+        if let Some(ended) = self.ended.take() {
+            ended(result);
+        }
+        false
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.session.close();
+        self.connections.unregister(&self.started);
     }
 }
 

@@ -63,7 +63,8 @@ impl Plugin {
 
     /// Serves one connection without a process around it, for tests: no handshake, no signals.
     ///
-    /// Returns when the host quits or the connection ends.
+    /// Returns when the host quits or the connection ends, and no handler runs in this thread any
+    /// more.
     ///
     /// # Errors
     ///

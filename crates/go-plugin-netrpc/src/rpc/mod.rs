@@ -13,6 +13,6 @@ pub(crate) use self::client::Responses;
 pub use self::client::{CallError, RpcClient};
 pub use self::service::{CallFailure, Reply, Service};
 
-pub(crate) use self::pool::Pool;
+pub(crate) use self::pool::{Pool, Source};
 pub(crate) use self::server::{Resources, ServerConnection};
 pub(crate) use self::service::Then;

@@ -64,7 +64,7 @@ pub(crate) type Then = Box<dyn FnOnce() + Send>;
 pub(crate) struct Prepared {
     pub(crate) run: Box<dyn FnOnce() -> Outcome + Send>,
     pub(crate) failed: fn(&CallFailure) -> Outcome,
-    /// Set for methods that the reading thread runs itself.
+    /// Set for methods that are run while reading.
     pub(crate) inline: Option<Then>,
 }
 
@@ -117,7 +117,7 @@ impl Service {
         })
     }
 
-    /// Adds a method of go-plugin's own, which the reading thread runs.
+    /// Adds a method of go-plugin's own, which is run while reading: it waits for nothing.
     pub(crate) fn inline<A, R, F>(self, name: &str, handler: F) -> Self
     where
         A: Decode + Default + Send + 'static,

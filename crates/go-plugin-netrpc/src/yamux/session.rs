@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
+use std::ops::{ControlFlow, Range};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ pub enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
 
-/// Takes what comes in on one stream. Called by the session's reading thread only, so it must not
+/// Takes what comes in on one stream. Called by the thread that reads the session, so it must not
 /// wait for anything.
 pub trait Receiver: Send {
     /// The next bytes, at least one.
@@ -53,6 +54,18 @@ pub trait Acceptor {
     /// Whether the peer has opened all it must. Until then the connection has
     /// [`Limits::session_start`] to live.
     fn started(&self) -> bool;
+}
+
+/// The reading half of a session: one thread at a time, not always the same one.
+pub struct Reader<A> {
+    session: Session,
+    acceptor: A,
+    /// Until when the peer must have started; none once it has.
+    start: Option<Instant>,
+    buffer: Vec<u8>,
+    /// What of the buffer has come and is not handed on yet.
+    rest: Range<usize>,
+    frames: Frames,
 }
 
 /// One connection with its streams. Cloning gives another handle.
@@ -116,7 +129,9 @@ pub(super) struct Inner {
     limits: Limits,
     outbox: Arc<Outbox>,
     streams: Mutex<Streams>,
-    next_id: AtomicU32,
+    /// The number of the next stream of ours. Wider than a number, so that it does not begin again
+    /// after the last.
+    next_id: AtomicU64,
     gone_away: AtomicBool,
 }
 
@@ -160,7 +175,7 @@ impl Session {
                 limits,
                 outbox: Arc::new(Outbox::new(socket)),
                 streams: Mutex::default(),
-                next_id: AtomicU32::new(first),
+                next_id: AtomicU64::new(first),
                 gone_away: AtomicBool::new(false),
             }),
         })
@@ -175,9 +190,8 @@ impl Session {
     where
         R: Receiver + 'static,
     {
-        let next = |id: u32| id.checked_add(2);
-        let taken = self.inner.next_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        let id = taken.map_err(|_| StreamError::SessionEnded)?;
+        let id = self.inner.next_id.fetch_add(2, Ordering::Relaxed);
+        let id = u32::try_from(id).map_err(|_| StreamError::SessionEnded)?;
         let stream = Stream::new(id, Arc::clone(&self.inner));
         let incoming = Incoming::new(Box::new(receiver(&stream)));
         let mut streams = self.inner.lock();
@@ -190,29 +204,31 @@ impl Session {
         Ok(stream)
     }
 
-    /// Reads until the connection ends, then ends every stream. Call it once, in its own thread.
+    /// What the connection is read with. Call it once.
+    #[must_use]
+    pub fn reader<A: Acceptor>(&self, acceptor: A) -> Reader<A> {
+        Reader {
+            session: self.clone(),
+            acceptor,
+            start: Instant::now().checked_add(self.inner.limits.session_start),
+            buffer: vec![0; READ_BUFFER],
+            rest: 0..0,
+            frames: Frames::new(),
+        }
+    }
+
+    /// Reads until the connection ends. Call it once, in its own thread.
     ///
     /// # Errors
     ///
-    /// [`SessionError`]; the peer has been told by a GoAway if it broke the protocol.
-    pub fn run(&self, acceptor: &mut dyn Acceptor) -> Result<(), SessionError> {
-        let result = self.read(acceptor);
-        if let Err(error) = &result
-            && error.is_protocol_error()
-        {
-            self.go_away(GoAway::ProtocolError);
+    /// As [`Reader::read`].
+    pub fn run(&self, acceptor: impl Acceptor) -> Result<(), SessionError> {
+        let mut reader = self.reader(acceptor);
+        loop {
+            if let ControlFlow::Break(result) = reader.read() {
+                return result;
+            }
         }
-        self.close();
-        let open = {
-            let mut streams = self.inner.lock();
-            streams.ended = true;
-            std::mem::take(&mut streams.open)
-        };
-        for entry in open.into_values() {
-            entry.stream.mark_reset();
-            entry.lock().end();
-        }
-        result
     }
 
     /// Tells the peer that we take no new stream.
@@ -222,7 +238,7 @@ impl Session {
         self.inner.post(&Header { kind, flags: Flags::NONE, stream_id: 0, length });
     }
 
-    /// Closes the connection. [`Session::run`] returns soon after.
+    /// Closes the connection. Whoever reads it is told soon after.
     pub fn close(&self) {
         self.inner.outbox.fail();
     }
@@ -237,35 +253,17 @@ impl Session {
         self.inner.outbox.finish_sending();
     }
 
-    fn read(&self, acceptor: &mut dyn Acceptor) -> Result<(), SessionError> {
-        let mut socket = self.inner.outbox.socket();
-        let mut start = Instant::now().checked_add(self.inner.limits.session_start);
-        let mut buffer = vec![0; READ_BUFFER];
-        let mut frames = Frames::new();
-        loop {
-            if start.is_some() && acceptor.started() {
-                start = None;
-                socket.set_read_timeout(None)?;
-            } else if let Some(start) = start {
-                let left = start.saturating_duration_since(Instant::now());
-                if left == Duration::ZERO {
-                    return Err(SessionError::NotStarted {
-                        limit: self.inner.limits.session_start,
-                    });
-                }
-                socket.set_read_timeout(Some(left))?;
-            }
-            let length = match socket.read(&mut buffer) {
-                Ok(0) => return frames.end(),
-                Ok(length) => length,
-                Err(error) if is_retry(&error) => continue,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    return frames.end();
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let input = buffer.get(..length).unwrap_or_default();
-            frames.take(input, self, acceptor)?;
+    /// Ends every stream.
+    fn end(&self) {
+        self.close();
+        let open = {
+            let mut streams = self.inner.lock();
+            streams.ended = true;
+            std::mem::take(&mut streams.open)
+        };
+        for entry in open.into_values() {
+            entry.stream.mark_reset();
+            entry.lock().end();
         }
     }
 
@@ -289,6 +287,70 @@ impl Session {
     }
 }
 
+impl<A: Acceptor> Reader<A> {
+    /// Waits for what comes next, and hands data to a receiver once at most: what else has come
+    /// stays for the next time, so that whoever acts on data can do so before more of it piles up.
+    ///
+    /// When the connection ends, so does every stream, and `Break` says why; nothing can be read
+    /// after that.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`], in `Break`; the peer has been told by a GoAway if it broke the protocol.
+    pub fn read(&mut self) -> ControlFlow<Result<(), SessionError>> {
+        let result = match self.read_some() {
+            Ok(true) => return ControlFlow::Continue(()),
+            Ok(false) => self.frames.end(),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &result
+            && error.is_protocol_error()
+        {
+            self.session.go_away(GoAway::ProtocolError);
+        }
+        self.session.end();
+        ControlFlow::Break(result)
+    }
+
+    /// Whether the connection goes on.
+    fn read_some(&mut self) -> Result<bool, SessionError> {
+        if self.rest.is_empty() {
+            self.limit_start()?;
+            let mut socket = self.session.inner.outbox.socket();
+            self.rest = match socket.read(&mut self.buffer) {
+                Ok(0) => return Ok(false),
+                Ok(length) => 0..length,
+                Err(error) if is_retry(&error) => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
+                Err(error) => return Err(error.into()),
+            };
+        }
+        let mut input = self.buffer.get(self.rest.clone()).unwrap_or_default();
+        self.frames.take(&mut input, &self.session, &mut self.acceptor)?;
+        self.rest.start = self.rest.end - input.len();
+        Ok(true)
+    }
+
+    /// Sees to it that reading ends when the peer takes too long to start.
+    fn limit_start(&mut self) -> Result<(), SessionError> {
+        let Some(start) = self.start else {
+            return Ok(());
+        };
+        let mut timeout = None;
+        if self.acceptor.started() {
+            self.start = None;
+        } else {
+            let left = start.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO {
+                let limit = self.session.inner.limits.session_start;
+                return Err(SessionError::NotStarted { limit });
+            }
+            timeout = Some(left);
+        }
+        Ok(self.session.inner.outbox.socket().set_read_timeout(timeout)?)
+    }
+}
+
 /// Where the reading thread is within the frames.
 struct Frames {
     splitter: Splitter,
@@ -306,19 +368,24 @@ impl Frames {
         Self { splitter: Splitter::default(), target: None, left: 0, fin: false, whole: true }
     }
 
+    /// Takes frames off `input`, up to the first data.
     fn take(
         &mut self,
-        mut input: &[u8],
+        input: &mut &[u8],
         session: &Session,
         acceptor: &mut dyn Acceptor,
     ) -> Result<(), SessionError> {
         self.whole = false;
-        while let Some(piece) = self.splitter.next(&mut input)? {
+        while let Some(piece) = self.splitter.next(input)? {
+            let data = matches!(piece, Piece::Payload(_));
             match piece {
                 Piece::Header(header) => self.header(header, session, acceptor)?,
                 Piece::Payload(bytes) => self.payload(bytes, session)?,
             }
             self.whole = input.is_empty() && self.left == 0;
+            if data {
+                break;
+            }
         }
         Ok(())
     }
@@ -443,7 +510,7 @@ impl Inner {
     }
 
     /// Sends a frame without data. If that fails, the connection has ended, which
-    /// [`Session::run`] reports.
+    /// [`Reader::read`] reports.
     pub(super) fn post(&self, header: &Header) {
         tracing::trace!("> {header:?}");
         if let Err(error) = self.outbox.post(&header.encode()) {
