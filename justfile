@@ -42,6 +42,10 @@ image *options:
 e2e *options:
     e2e/run {{ options }}
 
+# Checks what the function writes on a real API server, which it builds for that.
+controller:
+    .ci/run controller
+
 # Runs every fuzz target for some seconds.
 fuzz seconds="60":
     FUZZ_SECONDS={{ seconds }} .ci/run fuzz

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use engine::{FUNCTION_IMAGE, copy_from_image, docker, image, image_for, toolchain};
 pub use install::{Install, installs};
-pub use run::{Finished, function, kpt, kubectl, kustomize, run};
+pub use run::{Finished, cache, function, kpt, kubectl, kustomize, program, run, run_on};
 pub use text::{Files, added_lines, files, in_order_of_names, resources, same_files, same_text};
 
 /// What a test returns.

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -42,7 +43,16 @@ impl Finished {
 
 /// Runs `command` to its end, without a standard input.
 pub fn run(command: &mut Command) -> Result<Finished> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| {
+    run_with(command, Stdio::null())
+}
+
+/// Runs `command` to its end, with the file at `input` as its standard input.
+pub fn run_on(command: &mut Command, input: &Path) -> Result<Finished> {
+    run_with(command, File::open(input)?.into())
+}
+
+fn run_with(command: &mut Command, input: Stdio) -> Result<Finished> {
+    let output = command.stdin(input).output().map_err(|error| {
         Failure::new(format!("failed to start {}: {error}", command.get_program().display()))
     })?;
     Ok(Finished {
@@ -76,7 +86,7 @@ pub fn kpt() -> Result<Command> {
 
 /// A command for the program `name`, in the environment that `e2e/setup` prepared: programs that it installed come
 /// first, and children find its Docker engine.
-pub(crate) fn program(name: &str) -> Result<Command> {
+pub fn program(name: &str) -> Result<Command> {
     let path = search_path()?;
     let found =
         env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.is_file());
@@ -101,7 +111,7 @@ fn search_path() -> Result<OsString> {
 }
 
 /// Where `e2e/setup` keeps what it makes.
-fn cache() -> Result<PathBuf> {
+pub fn cache() -> Result<PathBuf> {
     let caches = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(caches) => PathBuf::from(caches),
         None => env::home_dir().ok_or_else(|| Failure::new("HOME must be set"))?.join(".cache"),
