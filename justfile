@@ -46,6 +46,10 @@ e2e *options:
 controller:
     .ci/run controller
 
+# Tells the story of an access with upstream's controller in a pod; as root.
+story:
+    .ci/run story
+
 # Runs every fuzz target for some seconds.
 fuzz seconds="60":
     FUZZ_SECONDS={{ seconds }} .ci/run fuzz
