@@ -50,6 +50,14 @@ e2e *options:
 interop:
     .ci/run interop
 
+# Checks what the function writes on a real API server, which it builds for that.
+controller:
+    .ci/run controller
+
+# Tells the story of an access with upstream's controller in a pod; as root.
+story:
+    .ci/run story
+
 # Runs every fuzz target for some seconds.
 fuzz seconds="60":
     FUZZ_SECONDS={{ seconds }} .ci/run fuzz

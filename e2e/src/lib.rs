@@ -15,7 +15,7 @@ pub use engine::{
     FUNCTION_IMAGE, Image, arm64, builder_image, docker, image, images, own_architecture, toolchain,
 };
 pub use install::{Install, installs};
-pub use run::{Finished, eaplugin, function, kpt, kubectl, kustomize, run, run_on};
+pub use run::{Finished, cache, eaplugin, function, kpt, kubectl, kustomize, program, run, run_on};
 pub use text::{Files, added_lines, files, in_order_of_names, resources, same_files, same_text};
 
 /// What a test returns.

@@ -81,7 +81,7 @@ pub fn kpt() -> Result<Command> {
 
 /// A command for the program `name`, in the environment that `e2e/setup` prepared: programs that it installed come
 /// first, and children find its Docker engine.
-pub(crate) fn program(name: &str) -> Result<Command> {
+pub fn program(name: &str) -> Result<Command> {
     let path = search_path()?;
     let found =
         env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.is_file());
@@ -106,7 +106,7 @@ fn search_path() -> Result<OsString> {
 }
 
 /// Where `e2e/setup` keeps what it makes.
-fn cache() -> Result<PathBuf> {
+pub fn cache() -> Result<PathBuf> {
     let caches = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(caches) => PathBuf::from(caches),
         None => env::home_dir().ok_or_else(|| Failure::new("HOME must be set"))?.join(".cache"),
