@@ -2,7 +2,8 @@
 //!
 //! A page is run from its top to its end in a folder of its own. A YAML block whose first line is a comment with a
 //! file's name becomes that file; a line of a `console` block that begins with `$ ` is run by bash; lines below it must
-//! be in what it prints, apart from `…`.
+//! be in what it prints, apart from `…`. On the page for authors, a block belongs to the file that the paragraph above it
+//! names first.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,18 +19,25 @@ use tempfile::TempDir;
 
 const RELEASE: &str = "https://github.com/argoproj-labs/argocd-ephemeral-access/releases/download/v1.2.0/install.yaml";
 
-/// Pages that a test of their own runs, except for the lines that need Docker.
-const TESTED_ELSEWHERE: [&str; 2] = ["docs/plugin-authors.md", "docs/eaplugin.md"];
+/// A page that a test of its own runs, except for the lines that need Docker.
+const TESTED_ELSEWHERE: &str = "docs/eaplugin.md";
+
+/// The page that writes a plugin from nothing.
+const AUTHORS: &str = "docs/plugin-authors.md";
 
 /// The page of the plugin that authors copy.
 const EXAMPLE: &str = "examples/plugin/README.md";
 
-/// Lines that are not run, each with the reason.
-const NOT_RUN: [(&str, &str); 1] = [("cargo test", "it would run inside of itself; CI runs it")];
+/// Lines that are not run, each with its page and the reason.
+const NOT_RUN: [(&str, &str, &str); 2] = [
+    ("README.md", "cargo test", "it would run inside of itself; CI runs it"),
+    (EXAMPLE, "cargo test", "CI runs it on a copy of the example"),
+];
 
 /// What a line may start: nothing that could reach out of the page's folder.
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 14] = [
     "cargo",
+    "cd",
     "curl",
     "diff",
     "docker",
@@ -39,7 +47,9 @@ const PROGRAMS: [&str; 11] = [
     "kpt",
     "kubectl",
     "kustomize",
+    "ls",
     "mkdir",
+    "rustup",
 ];
 
 /// Programs in place of the real ones, which they call with what this machine lacks: a registry, a network, a cluster.
@@ -50,8 +60,15 @@ const STAND_INS: [(&str, &str); 6] = [
     ("diff", r#"PATH="$REAL_PATH" diff "$@" || [[ $? == 1 ]]"#),
     (
         "cargo",
-        r#"[[ "$1" == run ]] || { echo "only \"cargo run\" has a stand-in" >&2; exit 1; }
-PATH="$REAL_PATH" exec cargo run --quiet --locked --manifest-path "$REPOSITORY/Cargo.toml" "${@:2}""#,
+        r#"export PATH="$REAL_PATH"
+case "$1" in
+  run) exec cargo run --quiet --locked --manifest-path "$REPOSITORY/Cargo.toml" "${@:2}" ;;
+  # What was built by an earlier run need not be built again.
+  new) cargo "$@" && mkdir -p "$REPOSITORY/target/docs-authors" && ln -s "$REPOSITORY/target/docs-authors" "$2/target" ;;
+  add) exec cargo "${@/#ephemeral-access-plugin/--path=$REPOSITORY/crates/ephemeral-access-plugin}" ;;
+  build | test) exec cargo "$@" ;;
+  *) echo "\"cargo $1\" has no stand-in" >&2; exit 1 ;;
+esac"#,
     ),
     (
         "docker",
@@ -60,6 +77,11 @@ case "$1" in
   build)
     context="${*: -1}"
     [[ -f "$context/Dockerfile" ]] || { echo "\"$context\" has no Dockerfile" >&2; exit 1; }
+    # A program that is built already, under a folder that is linked to.
+    if built="$(sed -n 's/^COPY .*\(target[^ ]*\) .*/\1/p' "$context/Dockerfile")" && [[ -n "$built" ]]; then
+      tar -C "$context" -ch Dockerfile "$built" | DOCKER_BUILDKIT=1 docker build --network=none "${@:2:$#-2}" -
+      exit
+    fi
     options=(--network=none --build-arg="RUST_IMAGE=$RUST_IMAGE")
     # The example's own path to the runtime is right in the repository only.
     if cmp --silent "$context/Dockerfile" "$REPOSITORY/examples/plugin/Dockerfile"; then
@@ -87,8 +109,10 @@ esac"#,
 /// What a page says to do.
 #[derive(Debug)]
 enum Step {
-    /// A YAML block that is a whole file.
+    /// A block that is a whole file.
     File { name: String, text: String },
+    /// A block that goes to the end of a file.
+    Append { name: String, text: String },
     /// A command line, and what stands below it.
     Run { line: usize, command: String, output: Vec<String> },
 }
@@ -134,6 +158,45 @@ fn blocks(page: &str) -> Vec<(&str, Vec<Line<'_>>)> {
     blocks
 }
 
+/// The page that writes a plugin says above a block which file it is, or what of a file.
+fn author_steps(page: &str) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    // What `cargo new` writes is added to.
+    let mut written = BTreeSet::from(["Cargo.toml"]);
+    for (info, block) in blocks(page) {
+        if info == "console" {
+            steps.extend(command_lines(&block));
+            continue;
+        }
+        let name = file_above(page, &block)?;
+        let text = text(&block);
+        steps.push(if written.insert(name) {
+            Step::File { name: name.to_owned(), text }
+        } else {
+            Step::Append { name: name.to_owned(), text }
+        });
+    }
+    Ok(steps)
+}
+
+/// The file that the paragraph above a block names first.
+fn file_above<'p>(page: &'p str, block: &[Line<'_>]) -> Result<&'p str> {
+    let fence = block.first().map_or(0, |(line, _)| line.saturating_sub(2));
+    let lines: Vec<&str> = page.lines().take(fence).collect();
+    let above = lines.rsplit(|line| line.is_empty()).find(|paragraph| !paragraph.is_empty());
+    let is_file = |word: &&str| word.contains('.') || *word == "Dockerfile";
+    let words = above.into_iter().flatten().flat_map(|line| line.split('`').skip(1).step_by(2));
+    words.into_iter().find(is_file).ok_or_else(|| {
+        Failure::new(format!(
+            "{AUTHORS}: the paragraph above line {fence} must name the block's file"
+        ))
+    })
+}
+
+fn text(block: &[Line<'_>]) -> String {
+    block.iter().map(|(_, line)| format!("{line}\n")).collect()
+}
+
 fn command_lines(block: &[(usize, &str)]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (line, text) in block {
@@ -159,18 +222,21 @@ fn file(block: &[(usize, &str)]) -> Option<Step> {
     if !is_file || name.contains(' ') {
         return None;
     }
-    let text: String = block.iter().map(|(_, line)| format!("{line}\n")).collect();
-    Some(Step::File { name: name.to_owned(), text })
+    Some(Step::File { name: name.to_owned(), text: text(block) })
 }
 
 /// A page's folder, and the programs that its lines find.
 struct Workspace {
     directory: TempDir,
+    /// Where the page's lines run.
+    folder: PathBuf,
 }
 
 impl Workspace {
     fn new() -> Result<Self> {
-        let workspace = Self { directory: tempfile::tempdir()? };
+        let directory = tempfile::tempdir()?;
+        let folder = directory.path().join("page");
+        let workspace = Self { directory, folder };
         for (name, script) in STAND_INS {
             let script = format!("#!/usr/bin/env bash\nset -euo pipefail\n{script}\n");
             let path = write(workspace.directory.path(), &format!("bin/{name}"), &script)?;
@@ -184,9 +250,15 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// Where the page's lines run.
-    fn root(&self) -> PathBuf {
-        self.directory.path().join("page")
+    fn root(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A line that goes into a folder is for all that follow.
+    fn enter(&mut self, folder: &str) -> Result {
+        self.folder.push(folder);
+        let is_there = self.folder.is_dir();
+        is_there.then_some(()).ok_or_else(|| Failure::new(format!("there is no folder {folder}")))
     }
 
     fn applied(&self) -> PathBuf {
@@ -195,7 +267,7 @@ impl Workspace {
 
     /// Writes a file of the page. Upstream's release is a file, since the test has no network.
     fn write(&self, name: &str, text: &str) -> Result {
-        let path = write(&self.root(), name, &text.replace(RELEASE, "upstream-release.yaml"))?;
+        let path = write(self.root(), name, &text.replace(RELEASE, "upstream-release.yaml"))?;
         if text.contains(RELEASE) {
             fs::write(path.with_file_name("upstream-release.yaml"), release()?)?;
         }
@@ -287,6 +359,7 @@ fn set_up(page: &str) -> Option<fn(&Workspace) -> Result> {
             workspace.checkout(".")?;
             a_built_plugin(workspace)
         }),
+        AUTHORS => Some(|_| Ok(())),
         EXAMPLE => Some(|workspace| {
             image()?;
             workspace.bash("docker rm --force change-window")?;
@@ -341,8 +414,11 @@ type Known = (String, Vec<Step>, fn(&Workspace) -> Result);
 fn known_pages() -> Result<Vec<Known>> {
     let mut known = Vec::new();
     for (name, text) in pages()? {
-        let elsewhere = TESTED_ELSEWHERE.contains(&name.as_str());
-        let steps = if elsewhere { docker_steps(&text) } else { steps(&text) };
+        let steps = match name.as_str() {
+            TESTED_ELSEWHERE => docker_steps(&text),
+            AUTHORS => author_steps(&text)?,
+            _ => steps(&text),
+        };
         let runs = steps.iter().any(|step| matches!(step, Step::Run { .. }));
         if !runs {
             continue;
@@ -363,7 +439,7 @@ fn known_pages() -> Result<Vec<Known>> {
 fn check_programs(page: &str, step: &Step) -> Result {
     let Step::Run { line, command, .. } = step else { return Ok(()) };
     let unknown = programs(command).find(|program| !PROGRAMS.contains(program));
-    match unknown.filter(|_| !is_not_run(command)) {
+    match unknown.filter(|_| !is_not_run(page, command)) {
         Some(unknown) => Err(Failure::new(format!(
             "{page}: line {line} runs \"{unknown}\", which this test does not know\nhint: add it to `PROGRAMS`, or the line to `NOT_RUN`"
         ))),
@@ -371,8 +447,8 @@ fn check_programs(page: &str, step: &Step) -> Result {
     }
 }
 
-fn is_not_run(command: &str) -> bool {
-    NOT_RUN.iter().any(|(known, _)| *known == command)
+fn is_not_run(page: &str, command: &str) -> bool {
+    NOT_RUN.iter().any(|(known, line, _)| *known == page && *line == command)
 }
 
 #[test]
@@ -383,23 +459,30 @@ fn every_page_and_program_is_known() -> Result {
 #[test]
 fn every_command_line_runs() -> Result {
     for (name, steps, set_up) in known_pages()? {
-        let workspace = Workspace::new()?;
+        let mut workspace = Workspace::new()?;
         set_up(&workspace)?;
         for step in &steps {
-            follow(&workspace, step)
+            follow(&mut workspace, &name, step)
                 .map_err(|failure| Failure::new(format!("{name}: {failure:?}")))?;
         }
     }
     Ok(())
 }
 
-fn follow(workspace: &Workspace, step: &Step) -> Result {
+fn follow(workspace: &mut Workspace, page: &str, step: &Step) -> Result {
     let (line, command, output) = match step {
         Step::File { name, text } => return workspace.write(name, text),
+        Step::Append { name, text } => {
+            let path = workspace.root().join(name);
+            return Ok(fs::write(&path, format!("{}\n{text}", read(&path)?))?);
+        }
         Step::Run { line, command, output } => (line, command, output),
     };
-    if is_not_run(command) {
+    if is_not_run(page, command) {
         return Ok(());
+    }
+    if let Some(folder) = command.strip_prefix("cd ") {
+        return workspace.enter(folder);
     }
     let at_line = |failure: Failure| Failure::new(format!("line {line}: {failure:?}"));
     let finished = workspace.bash(command)?.success().map_err(at_line)?;
@@ -445,15 +528,11 @@ fn check_applied(applied: &Path) -> Result {
 
 #[test]
 fn every_exception_is_needed() -> Result {
-    let mut found = BTreeSet::new();
-    for (_, text) in pages()? {
-        found.extend(steps(&text).into_iter().filter_map(|step| match step {
-            Step::Run { command, .. } => Some(command),
-            Step::File { .. } => None,
-        }));
-    }
-    for (line, _) in NOT_RUN {
-        assert!(found.contains(line), "no page has the line {line:?} any more");
+    let known = known_pages()?;
+    for (page, line, _) in NOT_RUN {
+        let is_it = |step: &Step| matches!(step, Step::Run { command, .. } if command == line);
+        let found = known.iter().any(|(name, steps, _)| name == page && steps.iter().any(is_it));
+        assert!(found, "{page} has the line {line:?} no more");
     }
     Ok(())
 }
