@@ -23,12 +23,8 @@ pub(crate) struct Edited {
 ///
 /// Returns what stands in the way; nothing is changed then.
 pub(crate) fn edit(config: &Config, found: &Found<'_>) -> Result<Edited, Vec<Finding>> {
-    let edited = plan_for(config, found).and_then(|plan| make(found, &plan));
-    // The types of a new text are checked with it. Without one, those of the old text come first.
-    if !matches!(&edited, Ok(Edited { document: Some(_), .. })) {
-        check_types(found)?;
-    }
-    edited
+    let plan = plan(config, found)?;
+    make(found, &plan)
 }
 
 /// Plans only.
@@ -37,11 +33,6 @@ pub(crate) fn edit(config: &Config, found: &Found<'_>) -> Result<Edited, Vec<Fin
 ///
 /// Returns what stands in the way.
 pub(crate) fn plan(config: &Config, found: &Found<'_>) -> Result<Plan, Vec<Finding>> {
-    check_types(found)?;
-    plan_for(config, found)
-}
-
-fn check_types(found: &Found<'_>) -> Result<(), Vec<Finding>> {
     verify::is_deployment(&found.value).map_err(|error| {
         let message = format!(
             "the Deployment is not one that Kubernetes knows: `{}`: {}",
@@ -49,10 +40,7 @@ fn check_types(found: &Found<'_>) -> Result<(), Vec<Finding>> {
             error.inner()
         );
         vec![about(found, Finding::error(message).field(&error.path().to_string(), None, None))]
-    })
-}
-
-fn plan_for(config: &Config, found: &Found<'_>) -> Result<Plan, Vec<Finding>> {
+    })?;
     let deployment = Deployment {
         value: &found.value,
         spelling: &|pointer| found.tree.spelling(pointer).map(ToOwned::to_owned),

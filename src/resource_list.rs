@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::results::Result as KrmResult;
 use crate::yaml::render::Layout;
 use crate::yaml::text::newline_at;
-use crate::yaml::{Refusal, SyntaxError, Tree};
+use crate::yaml::{Refusal, SyntaxError, TextEdit, Tree};
 
 /// The versions of `config.kubernetes.io` that carry the fields that are read here.
 const API_VERSIONS: [&str; 3] =
@@ -216,8 +216,22 @@ impl<'i> ResourceList<'i> {
                     return Ok(Vec::new());
                 }
                 let edits = events::add_results(&tree, new)?;
-                Ok(edits.into_iter().map(|edit| (edit.range, edit.text)).collect())
+                Ok(edits.into_iter().map(|edit| self.below_line_break(edit)).collect())
             }
+        }
+    }
+
+    /// Lines behind the end of a line as lines where the next one begins: the line break may belong
+    /// to an item that changes.
+    fn below_line_break(&self, edit: TextEdit) -> (Range<usize>, String) {
+        let at = edit.range.start;
+        let newline = newline_at(self.input, at);
+        let ends_line = self.input.get(at..).is_some_and(|rest| rest.starts_with(newline));
+        match edit.text.strip_prefix(newline) {
+            Some(lines) if edit.range.is_empty() && ends_line => {
+                (at + newline.len()..at + newline.len(), format!("{lines}{newline}"))
+            }
+            _ => (edit.range, edit.text),
         }
     }
 

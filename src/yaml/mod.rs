@@ -21,7 +21,7 @@ mod refusal;
 use json_patch::jsonptr::Pointer;
 
 pub(crate) use refusal::Refusal;
-pub(crate) use splice::Splice;
+pub(crate) use splice::{Splice, TextEdit};
 pub(crate) use tree::{NodeId, SyntaxError, Tree};
 
 /// `spec.template.spec.containers[0]`: a path as Kubernetes and the KRM functions spec write it.

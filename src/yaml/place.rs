@@ -11,7 +11,7 @@ use super::render::{self, Layout};
 use super::splice::TextEdit;
 use super::text::{
     comment_lines, is_indentation, line_at, line_break_before, line_end, line_start, newline_at,
-    next_dash,
+    next_dash, next_line,
 };
 use super::tree::{Kind, NodeId, Style, Tree};
 
@@ -23,6 +23,8 @@ pub(super) struct Place<'a, 't> {
     field: PointerBuf,
     /// Inside brackets or braces, itself included.
     flow: bool,
+    /// Inside those of another collection.
+    within_flow: bool,
     /// The key that the collection is the value of, if it is one's.
     key: Option<NodeId>,
 }
@@ -49,6 +51,7 @@ impl<'a, 't> Place<'a, 't> {
             place.key = (child.head != child.value).then_some(child.head);
             place.node = child.value;
             place.check_shared()?;
+            place.within_flow = place.flow;
             place.flow |= place.is_flow();
         }
         place.check_keys()?;
@@ -59,7 +62,8 @@ impl<'a, 't> Place<'a, 't> {
     }
 
     fn new(tree: &'a Tree<'t>, node: NodeId) -> Self {
-        let mut place = Self { tree, node, field: PointerBuf::new(), flow: false, key: None };
+        let (field, flow, within_flow) = (PointerBuf::new(), false, false);
+        let mut place = Self { tree, node, field, flow, within_flow, key: None };
         place.flow = place.is_flow();
         place
     }
@@ -81,10 +85,16 @@ impl<'a, 't> Place<'a, 't> {
 
     /// An edit below an anchor, an alias or a tag could mean something elsewhere.
     fn check_shared(&self) -> Result<(), Refusal> {
-        self.check_shared_node(self.node, || self.field())
+        self.check_shared_node(self.key.unwrap_or(self.node), self.node, || self.field())
     }
 
-    fn check_shared_node(&self, id: NodeId, field: impl FnOnce() -> String) -> Result<(), Refusal> {
+    /// `head` is where a reader finds the node: its key, if it has one.
+    fn check_shared_node(
+        &self,
+        head: NodeId,
+        id: NodeId,
+        field: impl FnOnce() -> String,
+    ) -> Result<(), Refusal> {
         let node = self.tree.node(id);
         let refusal: fn(usize, String, String) -> Refusal = match (&node.anchor, &node.tag) {
             (Some(_), _) => |line, field, _| Refusal::Anchor { line, field },
@@ -94,7 +104,7 @@ impl<'a, 't> Place<'a, 't> {
             }
             (None, None) => return Ok(()),
         };
-        Err(refusal(self.tree.line(id), field(), node.tag.clone().unwrap_or_default()))
+        Err(refusal(self.tree.line(head), field(), node.tag.clone().unwrap_or_default()))
     }
 
     fn check_keys(&self) -> Result<(), Refusal> {
@@ -169,8 +179,8 @@ impl<'a, 't> Place<'a, 't> {
     /// Puts the first children into `[]` or `{}`.
     fn fill(&self, value: &Value) -> Result<Vec<TextEdit>, Refusal> {
         match self.key {
-            Some(key) => self.rewrite(key, self.node, value, None),
-            None => self.rewrite_in_place(self.node, value),
+            Some(key) if !self.within_flow => self.rewrite(key, self.node, value, None),
+            _ => self.rewrite_in_place(self.node, value),
         }
     }
 
@@ -182,11 +192,24 @@ impl<'a, 't> Place<'a, 't> {
     ) -> Result<Vec<TextEdit>, Refusal> {
         let child = self.child(token)?;
         let field = || field_path(&self.field.with_trailing_token(token));
-        self.check_shared_node(child.value, field)?;
+        self.check_shared_node(child.head, child.value, field)?;
+        let is_block = self.is_block_scalar(child.value);
+        if child.head == child.value && is_block && render::is_inline(value) {
+            return self.rewrite_block_item(&child, value);
+        }
         if child.head == child.value || (self.flow && spelling.is_none()) {
             return self.rewrite_in_place(child.value, value);
         }
         self.rewrite(child.head, child.value, value, spelling)
+    }
+
+    /// New text between the dash of a block scalar and its end.
+    fn rewrite_block_item(&self, child: &Child, value: &Value) -> Result<Vec<TextEdit>, Refusal> {
+        let (index, siblings) = self.siblings(child);
+        let after_dash = self.dash_before(index, &siblings)? + 1;
+        let mut edits = self.delete_block(after_dash, child.value)?;
+        edits.push(TextEdit::insert(after_dash, format!(" {}", render::scalar(value))));
+        Ok(edits)
     }
 
     /// New text between a colon and the end of its value, in a block mapping.
@@ -299,6 +322,7 @@ impl<'a, 't> Place<'a, 't> {
             _ => start,
         };
         let end = line_end(text, self.end(&child));
+        self.check_blank_line(start, end)?;
         if is_indentation(text, start) {
             return Ok(vec![TextEdit::delete(line_break_before(text, start)..end)]);
         }
@@ -309,6 +333,21 @@ impl<'a, 't> Place<'a, 't> {
                 Ok(vec![TextEdit::delete(start..next)])
             }
             _ => Err(self.layout_refusal(start)),
+        }
+    }
+
+    /// A blank line below what is removed must not come to stand below a `|+` or `>+`, whose text it
+    /// would be.
+    fn check_blank_line(&self, start: usize, end: usize) -> Result<(), Refusal> {
+        let text = self.tree.text();
+        let blank = next_line(text, end).filter(|at| {
+            text.get(*at..line_end(text, *at)).is_some_and(|line| line.trim_ascii().is_empty())
+        });
+        match (blank, self.tree.block_scalar_before(start)) {
+            (Some(at), Some(header)) if header.contains('+') => {
+                Err(Refusal::BlankLine { line: line_at(text, at) })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -385,10 +424,11 @@ impl<'a, 't> Place<'a, 't> {
 
     /// Whether a value is a scalar that stands on the line of its key or item.
     fn is_one_token(&self, id: NodeId) -> bool {
-        match &self.tree.node(id).kind {
-            Kind::Scalar { style, .. } => *style != Style::Block,
-            _ => false,
-        }
+        matches!(self.tree.node(id).kind, Kind::Scalar { .. }) && !self.is_block_scalar(id)
+    }
+
+    fn is_block_scalar(&self, id: NodeId) -> bool {
+        matches!(self.tree.node(id).kind, Kind::Scalar { style: Style::Block, .. })
     }
 
     fn colon(&self, key: NodeId) -> Result<usize, Refusal> {

@@ -25,6 +25,8 @@ pub(crate) enum Refusal {
     CarriageReturn { line: usize },
     #[error("line {line}: the text ends within a block scalar, which a line break would change")]
     NoLineBreak { line: usize },
+    #[error("line {line}: this blank line would become part of the block scalar above it")]
+    BlankLine { line: usize },
     #[error("line {line}: `{field}` is laid out in a way that cannot be edited safely")]
     Layout { line: usize, field: String },
 }
@@ -35,6 +37,7 @@ impl Refusal {
         match self {
             Self::CarriageReturn { .. } => "end all lines in the same way",
             Self::NoLineBreak { .. } => "end the text with a line break",
+            Self::BlankLine { .. } => "remove the blank line",
             _ => "write this part of the Deployment without anchors, aliases and doubled keys",
         }
     }
@@ -52,6 +55,7 @@ impl Refusal {
             | Self::ComplexKey { line, .. }
             | Self::CarriageReturn { line }
             | Self::NoLineBreak { line }
+            | Self::BlankLine { line }
             | Self::Layout { line, .. } => *line += lines,
         }
         self

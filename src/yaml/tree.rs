@@ -10,7 +10,7 @@ use std::ops::Range;
 use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle, options};
 use json_patch::jsonptr::Pointer;
 
-use super::text::line_at;
+use super::text::{line_at, line_start};
 
 /// How deep a tree may nest. Kubernetes objects stay below 40.
 const DEPTH_LIMIT: usize = 200;
@@ -177,6 +177,20 @@ impl<'t> Tree<'t> {
         self.ends_in_block_scalar
     }
 
+    /// The indicator, such as `|+`, of the block scalar that is the last scalar before `at`.
+    pub(crate) fn block_scalar_before(&self, at: usize) -> Option<&'t str> {
+        let is_scalar = |node: &&Node<'_>| matches!(node.kind, Kind::Scalar { .. });
+        let before = self.nodes.iter().filter(|node| node.range.end <= at && is_scalar(node));
+        let last = before.max_by_key(|node| node.range.end)?;
+        if !matches!(last.kind, Kind::Scalar { style: Style::Block, .. }) {
+            return None;
+        }
+        let header = self.text.get(..line_start(self.text, last.range.start))?.trim_ascii_end();
+        let line = header.get(line_start(header, header.len())..)?;
+        let indicator = line.split(" #").next()?.trim_ascii_end();
+        indicator.rsplit([' ', '\t']).next()
+    }
+
     /// A scalar's value, whatever its type.
     pub(crate) fn str(&self, id: NodeId) -> Option<&str> {
         match &self.node(id).kind {
@@ -305,11 +319,14 @@ impl<'t> Builder<'t> {
                 let end = content.strip_suffix('\r').unwrap_or(content).len();
                 range.start.min(end)..end
             }
-            Style::Block if source.trim_ascii().is_empty() => {
+            Style::Block if value.is_empty() => {
                 let header = text.get(..range.start).unwrap_or_default().trim_ascii_end().len();
                 header..header
             }
-            Style::Block => range.start..range.start + source.trim_ascii_end().len(),
+            Style::Block => {
+                let column = range.start - line_start(text, range.start);
+                range.start..range.start + block_length(source, column)
+            }
             // The parser puts an empty value at its colon, behind its dash, or, where an explicit
             // key has none, at whatever comes next.
             Style::Empty if text.as_bytes().get(range.start) == Some(&b':') => {
@@ -382,6 +399,20 @@ impl<'t> Builder<'t> {
         }
         Ok(Some(id))
     }
+}
+
+/// The length of a block scalar's text up to the end of its last line. A blank line counts if it is
+/// longer than the indentation.
+fn block_length(source: &str, indentation: usize) -> usize {
+    let (mut at, mut end) = (0, 0);
+    for line in source.split_inclusive('\n') {
+        let length = line.trim_end_matches(['\r', '\n']).len();
+        if at == 0 || length > indentation {
+            end = at + length;
+        }
+        at += line.len();
+    }
+    end
 }
 
 fn is_only_newlines(value: &str) -> bool {
