@@ -114,6 +114,8 @@ fn a_socket_directory_that_cannot_be_used_is_named() {
         let (status, text) = run(command.env("PLUGIN_UNIX_SOCKET_DIR", directory));
         assert_eq!(status.code(), Some(1));
         assert!(text.contains(reason) && text.contains("PLUGIN_UNIX_SOCKET_DIR"), "{text}");
+        let error = Host::start_command(command, |_| {}).unwrap_err().to_string();
+        assert!(error.contains(reason), "the host must say why: {error}");
     }
 }
 

@@ -103,6 +103,19 @@ pub enum ServeError {
 pub(super) fn serve(handshake: &Handshake, connections: Connections) -> Result<Ended, ServeError> {
     check_host(handshake)?;
     let host = Host::watch();
+    let (listener, terminate) = listen(handshake).inspect_err(|error| {
+        // In place of the handshake line: a host's error quotes what it finds there, while it may
+        // lose what a plugin logs at its end.
+        let _host_is_gone = print(&format!("{error}\n"));
+    })?;
+    tracing::debug!("listening on {:?}", listener.path());
+    let ended = Loop { listener: &listener, connections: &connections, terminate, host }.run();
+    drop(listener);
+    Ok(ended?)
+}
+
+/// The socket, of which the host knows now, and what becomes readable on SIGTERM.
+fn listen(handshake: &Handshake) -> Result<(Listener, UnixStream), ServeError> {
     let terminate = handle_signals().map_err(|source| ServeError::Signals { source })?;
     let listener = Listener::bind()?;
     let line = HandshakeLine {
@@ -110,10 +123,7 @@ pub(super) fn serve(handshake: &Handshake, connections: Connections) -> Result<E
         socket: listener.path().to_owned(),
     };
     print_handshake(&line.encode()?).map_err(|source| ServeError::Stdout { source })?;
-    tracing::debug!("listening on {:?}", listener.path());
-    let ended = Loop { listener: &listener, connections: &connections, terminate, host }.run();
-    drop(listener);
-    Ok(ended?)
+    Ok((listener, terminate))
 }
 
 fn check_host(handshake: &Handshake) -> Result<(), ServeError> {
@@ -137,11 +147,16 @@ fn handle_signals() -> io::Result<UnixStream> {
     Ok(terminate)
 }
 
-/// Writes the line past Rust's buffer, so that half a line which the program has printed stays
-/// behind it, and points standard output to standard error.
+/// Writes the line, and points standard output to standard error.
 ///
 /// The host reads one line. Whoever prints more would wait for ever once the pipe is full.
 fn print_handshake(line: &str) -> io::Result<()> {
+    print(line)?;
+    Ok(rustix::stdio::dup2_stdout(io::stderr())?)
+}
+
+/// Writes past Rust's buffer, so that half a line which the program has printed stays behind it.
+fn print(line: &str) -> io::Result<()> {
     let mut rest = line.as_bytes();
     let stdout = io::stdout();
     while !rest.is_empty() {
@@ -151,7 +166,7 @@ fn print_handshake(line: &str) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(rustix::stdio::dup2_stdout(io::stderr())?)
+    Ok(())
 }
 
 /// The process that started us.

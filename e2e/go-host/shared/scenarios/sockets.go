@@ -75,7 +75,7 @@ func sockets() []scenario {
 	}
 }
 
-// refuses expects the plugin to end at once, and to say why on stderr.
+// refuses expects the plugin to end at once, and to say why on stderr. The Rust plugin says it to the host, too.
 func refuses(folder func(*run) string) func(*run) error {
 	return func(r *run) error {
 		path := folder(r)
@@ -92,6 +92,9 @@ func refuses(folder func(*run) string) func(*run) error {
 		}
 		if !strings.Contains(started.Log.String(), filepath.Base(path)) {
 			return fmt.Errorf("the plugin must name the directory on stderr, the host logged:\n%.2000s", started.Log)
+		}
+		if r.peer == rustPeer && !strings.Contains(startError.Error(), socketDirVariable) {
+			return fmt.Errorf("the host's error must say what the plugin said, is %w", startError)
 		}
 		return nil
 	}
