@@ -83,10 +83,13 @@ impl<'i> Manifests<'i> {
         })?;
         let mut objects = Vec::new();
         for document in documents(text) {
-            let lines = line_at(text, document.start) - 1;
             let source = text.get(document.clone()).unwrap_or_default();
-            let tree = Tree::parse_to_depth(source, 2)
-                .map_err(|error| Box::new(Finding::error(error.below(lines).to_string())))?;
+            // The lines before it are counted for an error only: for each document they would take
+            // the square of the text's length.
+            let tree = Tree::parse_to_depth(source, 2).map_err(|error| {
+                let lines = line_at(text, document.start) - 1;
+                Box::new(Finding::error(error.below(lines).to_string()))
+            })?;
             match list_parts(&tree) {
                 Some(parts) => objects.extend(parts.into_iter().map(|part| {
                     let range = part.range.start + document.start..part.range.end + document.start;
