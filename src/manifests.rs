@@ -10,7 +10,7 @@ use crate::finding::Finding;
 use crate::resource_list::{Part, list_parts};
 use crate::results::Severity;
 use crate::yaml::Tree;
-use crate::yaml::text::{line_at, line_end, line_start, next_line};
+use crate::yaml::text::{line_at, line_end, line_start, next_line, skip_blanks};
 use crate::yaml::tree::Kind;
 use crate::{change_target, findings_of_config};
 
@@ -93,10 +93,11 @@ impl<'i> Manifests<'i> {
             match list_parts(&tree) {
                 Some(parts) => objects.extend(parts.into_iter().map(|part| {
                     let range = part.range.start + document.start..part.range.end + document.start;
-                    Object::read(text, Part { range, ..part })
+                    Object::read(text, Part { range, ..part }.without_head(text))
                 })),
                 None if is_object(&tree) => {
-                    objects.push(Object::read(text, Part { range: document, column: 0 }));
+                    let range = document.start + content_line(source)..document.end;
+                    objects.push(Object::read(text, Part { range, column: 0 }));
                 }
                 None => {}
             }
@@ -202,24 +203,41 @@ fn is_object(tree: &Tree<'_>) -> bool {
 ///
 /// A marker stands at column 0, where no scalar can hold it.
 fn documents(text: &str) -> Vec<Range<usize>> {
-    let is_marker = |at: usize, marker: &str| {
-        let line = text.get(at..line_end(text, at)).unwrap_or_default();
-        let rest = line.strip_prefix('\u{feff}').unwrap_or(line).strip_prefix(marker);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
-    };
     let mut starts = vec![0];
     let mut next = Some(0);
     while let Some(at) = next {
         next = next_line(text, at);
-        if is_marker(at, "---") {
+        if is_marker(text, at, "---") {
             starts.push(before_directives(text, at));
-        } else if is_marker(at, "...") {
+        } else if is_marker(text, at, "...") {
             starts.push(next.unwrap_or(text.len()));
         }
     }
     starts.dedup();
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     starts.iter().zip(ends).map(|(start, end)| *start..end).filter(|r| !r.is_empty()).collect()
+}
+
+fn is_marker(text: &str, line: usize, marker: &str) -> bool {
+    let line = text.get(line..line_end(text, line)).unwrap_or_default();
+    let rest = line.strip_prefix('\u{feff}').unwrap_or(line).strip_prefix(marker);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
+}
+
+/// The line on which a document's content begins, behind comments, directives and the marker.
+///
+/// Tags may need the directive `%TAG`, so a document with one begins there.
+fn content_line(document: &str) -> usize {
+    let rest = |at: usize| document.get(at..).unwrap_or_default();
+    let bom = document.len() - document.trim_start_matches('\u{feff}').len();
+    let mut at = skip_blanks(document, bom, b"");
+    while rest(at).starts_with('%') && !rest(at).starts_with("%TAG") {
+        at = skip_blanks(document, line_end(document, at), b"");
+    }
+    if is_marker(document, line_start(document, at), "---") {
+        at = skip_blanks(document, at + 3, b"");
+    }
+    line_start(document, at)
 }
 
 /// The first of the directives that stand before a marker, comments between them aside.
@@ -269,6 +287,19 @@ mod tests {
         {
             assert_eq!(split(text), [text]);
         }
+    }
+
+    #[test]
+    fn a_document_begins_with_the_line_of_its_first_key() {
+        let first = |text: &str| text[content_line(text)..].to_owned();
+        for head in ["", "---\n", "# c\n\n", "---\n# c\n", "--- # c\r\n", "%YAML 1.2\n---\n \n"] {
+            assert_eq!(first(&format!("{head}a: b\nc: d\n")), "a: b\nc: d\n");
+            let with_mark = first(&format!("\u{feff}{head}a: b\n"));
+            assert_eq!(with_mark.trim_start_matches('\u{feff}'), "a: b\n");
+        }
+        assert_eq!(first("# c\n--- {a: b}\n"), "--- {a: b}\n");
+        assert_eq!(first("# c\n --- : b\n"), " --- : b\n");
+        assert_eq!(first("# c\n%TAG ! x\n---\na: b\n"), "%TAG ! x\n---\na: b\n");
     }
 
     #[test]
