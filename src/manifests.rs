@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::finding::Finding;
 use crate::resource_list::{Part, list_parts};
 use crate::results::Severity;
@@ -50,9 +50,7 @@ pub fn inject<'i>(
     image: Option<&str>,
 ) -> Outcome<'i> {
     let config = match (config, image) {
-        (Some(document), _) => {
-            Config::from_document(document).map_err(|errors| findings_of_config(&errors, document))
-        }
+        (Some(file), _) => config_of_file(file),
         (None, image) => Config::from_image(image.unwrap_or_default())
             .map_err(|errors| findings_of_config(&errors, "")),
     };
@@ -64,9 +62,7 @@ pub fn inject<'i>(
 pub fn uninject<'i>(manifests: &Manifests<'i>, config: Option<&str>) -> Outcome<'i> {
     let config = match config {
         None => Ok(Config::removal()),
-        Some(document) => Config::from_document(document)
-            .map(Config::absent)
-            .map_err(|errors| findings_of_config(&errors, document)),
+        Some(file) => config_of_file(file).map(Config::absent),
     };
     manifests.change(config)
 }
@@ -194,6 +190,31 @@ impl Outcome<'_> {
     }
 }
 
+/// The config that a file holds: the one document in it that is not empty.
+pub(crate) fn config_of_file(text: &str) -> Result<Config, Vec<Finding>> {
+    let document = only_document(text).map_err(|error| findings_of_config(&[error], ""))?;
+    Config::from_document(&document).map_err(|errors| findings_of_config(&errors, &document))
+}
+
+/// As many lines stand before the document as in `text`, so that messages name the right one.
+fn only_document(text: &str) -> Result<Cow<'_, str>, ConfigError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let source = |range: &Range<usize>| text.get(range.clone()).unwrap_or_default();
+    let says_something = |range: &Range<usize>| {
+        !serde_yaml::from_str(source(range)).is_ok_and(|value: serde_yaml::Value| value.is_null())
+    };
+    let mut documents = documents(text).into_iter().filter(says_something);
+    let only = documents.next().ok_or(ConfigError::EmptyFile)?;
+    if let Some(second) = documents.next() {
+        let line = line_at(text, second.start + content_line(source(&second)));
+        return Err(ConfigError::SecondDocument { line });
+    }
+    Ok(match line_at(text, only.start) - 1 {
+        0 => Cow::Borrowed(source(&only)),
+        lines => Cow::Owned("\n".repeat(lines) + source(&only)),
+    })
+}
+
 /// A document may also be empty.
 fn is_object(tree: &Tree<'_>) -> bool {
     tree.root().is_some_and(|root| matches!(tree.node(root).kind, Kind::Mapping { .. }))
@@ -300,6 +321,21 @@ mod tests {
         assert_eq!(first("# c\n--- {a: b}\n"), "--- {a: b}\n");
         assert_eq!(first("# c\n --- : b\n"), " --- : b\n");
         assert_eq!(first("# c\n%TAG ! x\n---\na: b\n"), "%TAG ! x\n---\na: b\n");
+    }
+
+    #[test]
+    fn a_config_file_holds_one_document() {
+        let only = |text: &str| only_document(text).map(Cow::into_owned);
+        for text in ["a: b\n", "\u{feff}a: b\n", "a: b\n---\n", "a: b\n--- # c\n...\n"] {
+            assert_eq!(only(text), Ok("a: b\n".to_owned()), "{text:?}");
+        }
+        assert_eq!(only("# c\n---\n# d\n---\na: b\n"), Ok("\n\n\n---\na: b\n".to_owned()));
+        assert_eq!(only("---\n: [\n"), Ok("---\n: [\n".to_owned()));
+        for text in ["", "\u{feff}", "# c\n", "---\n---\n", "~\n"] {
+            assert_eq!(only(text), Err(ConfigError::EmptyFile), "{text:?}");
+        }
+        let second = only("---\na: b\n---\n---\n# c\nc: d\n");
+        assert_eq!(second, Err(ConfigError::SecondDocument { line: 6 }));
     }
 
     #[test]

@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 use crate::config::{Config, State};
 use crate::finding::Finding;
 use crate::injection::Injection;
-use crate::manifests::Manifests;
+use crate::manifests::{Manifests, config_of_file};
 use crate::plan::{self, Deployment, Plan};
 use crate::record::ANNOTATION;
 use crate::target::{Candidates, DEFAULT_LABELS};
 use crate::yaml::render::Layout;
-use crate::{edit, findings_of_config, reworded, warnings};
+use crate::{edit, reworded, warnings};
 
 /// The form of a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Patch {
 ///
 /// Returns findings if the config is wrong or asks for a removal.
 pub fn strategic_patch(config: &str) -> Result<Patch, Vec<Finding>> {
-    let config = Config::from_document(config).map_err(|e| findings_of_config(&e, config))?;
+    let config = config_of_file(config)?;
     if config.spec.state == State::Absent {
         let hint = "take the patch out of the kustomization, or use `--format json6902 --against`";
         return Err(vec![
@@ -67,7 +67,7 @@ pub fn strategic_patch(config: &str) -> Result<Patch, Vec<Finding>> {
 ///
 /// Returns findings if the config is wrong, no Deployment matches, or something stands in the way.
 pub fn json_patch(config: &str, manifests: &Manifests<'_>) -> Result<Patch, Vec<Finding>> {
-    let config = Config::from_document(config).map_err(|e| findings_of_config(&e, config))?;
+    let config = config_of_file(config)?;
     let (operations, name, namespace) = operations(&config, manifests)
         .map_err(|findings| reworded(config.is_config_map, findings))?;
     let mut target = json!({"group": "apps", "version": "v1", "kind": "Deployment", "name": name});
