@@ -76,15 +76,12 @@ fn manifests(
     config: Option<&Path>,
     change: impl for<'i> Fn(&Manifests<'i>, Option<&str>) -> Outcome<'i>,
 ) -> Result<u8, String> {
-    let config = match config {
-        Some(path) => Some(text(path)?),
-        None => None,
-    };
+    let text = config.map(text).transpose()?;
     let (input, source) = input(file)?;
     let manifests = parsed(&input, &source)?;
-    let outcome = change(&manifests, config.as_deref());
+    let outcome = change(&manifests, text.as_deref());
     outcome.report.iter().for_each(|line| say(line));
-    outcome.findings.iter().for_each(tell);
+    tell_all(outcome.findings, config);
     let Some(stdout) = outcome.stdout else {
         return Ok(FAILURE);
     };
@@ -116,7 +113,7 @@ fn patch(source: &PatchSource) -> Result<Option<Patch>, String> {
             Ok(Some(patch))
         }
         Err(findings) => {
-            findings.iter().for_each(tell);
+            tell_all(findings, Some(&source.config));
             Ok(None)
         }
     }
@@ -236,6 +233,16 @@ fn write<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Result<(), String> {
     result
         .and_then(|()| stdout.flush())
         .map_err(|error| format!("cannot write to standard output: {error}"))
+}
+
+/// Tells findings of a command, which may be about its config file.
+fn tell_all(findings: Vec<Finding>, config: Option<&Path>) {
+    for finding in findings {
+        match config {
+            Some(path) => tell(&finding.in_config_file(&path.display().to_string())),
+            None => tell(&finding),
+        }
+    }
 }
 
 fn tell(finding: &Finding) {
