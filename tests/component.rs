@@ -121,6 +121,49 @@ fn a_file_of_somebody_else_is_not_overwritten() {
 }
 
 #[test]
+fn no_second_kustomization_is_written() {
+    for name in ["kustomization.yml", "Kustomization"] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(name), "resources: []\n").unwrap();
+        for check in [&[][..], &["--check"]] {
+            let make = ["component", "--config", "CONFIG", "--output", "."];
+            let made = program(directory.path(), &[&make[..], check].concat());
+            assert_eq!(made.status.code(), Some(1));
+            assert_eq!(
+                String::from_utf8(made.stderr).unwrap(),
+                format!(
+                    "error: ./{name} is not a file that this command made\n\
+                     hint: choose another directory\n"
+                )
+            );
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_not_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kustomization.yaml");
+    fs::write(&file, b"# \xff\n").unwrap();
+    let made = program(directory.path(), &["component", "--config", "CONFIG", "--output", "."]);
+    assert_eq!(made.status.code(), Some(1));
+    assert_eq!(fs::read(&file).unwrap(), b"# \xff\n");
+}
+
+#[test]
+fn an_error_in_the_config_names_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("plugin.yaml"), "kind: Plugin\nmetadata: {name: x}\n").unwrap();
+    for command in [&["patch"][..], &["component", "--output", "."]] {
+        let made = program(directory.path(), &[command, &["--config", "plugin.yaml"]].concat());
+        assert_eq!(made.status.code(), Some(1));
+        let said = String::from_utf8(made.stderr).unwrap();
+        assert!(said.contains("\n  --> plugin.yaml: Plugin \"x\"\n"), "{said}");
+    }
+}
+
+#[test]
 fn completions_and_the_manual_page_are_written() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, word) in [(&["completions", "bash"][..], "complete -F"), (&["man"][..], ".TH")]
