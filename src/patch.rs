@@ -70,10 +70,7 @@ pub fn json_patch(config: &str, manifests: &Manifests<'_>) -> Result<Patch, Vec<
     let config = config_of_file(config)?;
     let (operations, name, namespace) = operations(&config, manifests)
         .map_err(|findings| reworded(config.is_config_map, findings))?;
-    let mut target = json!({"group": "apps", "version": "v1", "kind": "Deployment", "name": name});
-    if let (Some(target), Some(namespace)) = (target.as_object_mut(), namespace) {
-        target.insert("namespace".to_owned(), namespace.into());
-    }
+    let target = selector(Some(&name), namespace.as_deref()).into();
     let text = serde_json::to_string_pretty(&operations).unwrap_or_default() + "\n";
     Ok(Patch { text, target, findings: reworded(config.is_config_map, warnings(&config)) })
 }
@@ -140,15 +137,7 @@ fn record(config: &Config) -> Value {
 /// The controller by its labels, or by what the config names.
 fn target_of(config: &Config) -> Value {
     let target = &config.spec.target;
-    let mut selector = Map::new();
-    for (key, value) in [("group", "apps"), ("version", "v1"), ("kind", "Deployment")] {
-        selector.insert(key.to_owned(), value.into());
-    }
-    for (key, value) in [("name", &target.name), ("namespace", &target.namespace)] {
-        if let Some(value) = value {
-            selector.insert(key.to_owned(), value.clone().into());
-        }
-    }
+    let mut selector = selector(target.name.as_deref(), target.namespace.as_deref());
     let labels: Vec<String> = match target.is_default() {
         true => DEFAULT_LABELS.iter().map(|(key, value)| format!("{key}={value}")).collect(),
         false => target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect(),
@@ -157,4 +146,18 @@ fn target_of(config: &Config) -> Value {
         selector.insert("labelSelector".to_owned(), labels.join(",").into());
     }
     selector.into()
+}
+
+/// The fields by which kustomize selects a Deployment. Names in them are regular expressions, and
+/// of what a name may hold only the dot means something else there.
+fn selector(name: Option<&str>, namespace: Option<&str>) -> Map<String, Value> {
+    let fields = [
+        ("group", Some("apps".to_owned())),
+        ("version", Some("v1".to_owned())),
+        ("kind", Some("Deployment".to_owned())),
+        ("name", name.map(|name| name.replace('.', r"\."))),
+        ("namespace", namespace.map(|name| name.replace('.', r"\."))),
+    ];
+    let set = fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
+    set.collect()
 }

@@ -152,6 +152,21 @@ fn a_file_that_is_no_text_is_not_overwritten() {
 }
 
 #[test]
+fn a_dot_in_a_name_selects_nothing_else() {
+    let target = "  target: {name: ctrl.x, namespace: a.b}\n";
+    let config = sample("minimal.yaml").replace("spec:\n", &format!("spec:\n{target}"));
+    let install = install()
+        .replace("\n  name: controller\n", "\n  name: ctrl.x\n")
+        .replace("namespace: argocd-ephemeral-access\n", "namespace: a.b\n");
+    let manifests = Manifests::parse(install.as_bytes()).unwrap();
+    for patch in [strategic_patch(&config).unwrap(), json_patch(&config, &manifests).unwrap()] {
+        assert_eq!(patch.target.pointer("/name").unwrap(), r"ctrl\.x");
+        assert_eq!(patch.target.pointer("/namespace").unwrap(), r"a\.b");
+        assert!(!patch.text.contains(r"ctrl\"), "{}", patch.text);
+    }
+}
+
+#[test]
 fn an_error_in_the_config_names_its_file() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("plugin.yaml"), "kind: Plugin\nmetadata: {name: x}\n").unwrap();
