@@ -48,6 +48,10 @@ pub(crate) enum ConfigError {
         "functionConfig must be of kind {KIND} ({API_VERSION}) or a v1 ConfigMap, got kind \"{kind}\" ({api_version})"
     )]
     Kind { api_version: String, kind: String },
+    #[error("the config file is empty")]
+    EmptyFile,
+    #[error("the config must be one document, a second begins at line {line}")]
+    SecondDocument { line: usize },
     #[error("the functionConfig cannot be read: {message}")]
     Invalid { message: String },
     #[error("`{field}`: {message}")]
@@ -77,6 +81,8 @@ impl ConfigError {
             Self::Missing | Self::Kind { .. } => Some(format!(
                 "give an {KIND} with `spec.image`, or with kpt: `-- image=<your plugin's image>`"
             )),
+            Self::EmptyFile => Some(format!("write an {KIND} with `spec.image` into it")),
+            Self::SecondDocument { .. } => Some("give each config a file of its own".to_owned()),
             Self::Invalid { .. } | Self::Type { .. } => None,
             Self::UnknownField { nearest: Some(nearest), .. } => {
                 Some(format!("did you mean `{nearest}`?"))

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use crate::results::{Field, File, ResourceRef, Result as KrmResult, Severity};
 
+/// What the places of findings about the config begin with.
+pub(crate) const IN_CONFIG: &str = "functionConfig";
+
 /// One thing that was found or done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
@@ -74,6 +77,18 @@ impl Finding {
         let field = self.field.map(|field| Field { path: reword(&field.path), ..field });
         let hint = self.hint.map(|hint| reword(&hint));
         Self { message: reword(&self.message), hint, field, ..self }
+    }
+
+    /// The finding with the file that the config was read from, if it is about the config.
+    #[must_use]
+    pub fn in_config_file(mut self, name: &str) -> Self {
+        let place = self.location.as_deref().and_then(|location| location.strip_prefix(IN_CONFIG));
+        self.location = match place {
+            Some("") => Some(name.to_owned()),
+            Some(object) => Some(format!("{name}:{object}")),
+            None => self.location,
+        };
+        self
     }
 
     /// What it says, without where and what to do.

@@ -59,6 +59,7 @@ pub use results::{Field, File, ResourceRef, Result, Severity};
 
 use config::{Config, ConfigError};
 use edit::Edited;
+use finding::IN_CONFIG;
 use resource_list::{Part, ResourceList};
 use target::Candidates;
 
@@ -170,9 +171,9 @@ fn findings_of_config(errors: &[ConfigError], document: &str) -> Vec<Finding> {
     let value: serde_json::Value = serde_yaml::from_str(document).unwrap_or_default();
     let word = |pointer: &str| value.pointer(pointer).and_then(serde_json::Value::as_str);
     let location = match (word("/kind"), word("/metadata/name")) {
-        (Some(kind), Some(name)) => format!("functionConfig {kind} \"{name}\""),
-        (Some(kind), None) => format!("functionConfig {kind}"),
-        _ => "functionConfig".to_owned(),
+        (Some(kind), Some(name)) => format!("{IN_CONFIG} {kind} \"{name}\""),
+        (Some(kind), None) => format!("{IN_CONFIG} {kind}"),
+        _ => IN_CONFIG.to_owned(),
     };
     let finding = |error: &ConfigError| {
         let proposed = match error {

@@ -23,6 +23,9 @@ const FAILURE: u8 = 1;
 /// No input may be larger. The largest that are known have a tenth of it.
 const INPUT_LIMIT: u64 = 256 << 20;
 
+/// What a kustomization may be named beside `kustomization.yaml`.
+const OTHER_KUSTOMIZATIONS: [&str; 2] = ["kustomization.yml", "Kustomization"];
+
 fn main() -> ExitCode {
     // Orchestrators give no arguments, and setting up clap would be a tenth of a small run.
     let command = if std::env::args_os().len() > 1 { Cli::parse().command } else { None };
@@ -76,15 +79,12 @@ fn manifests(
     config: Option<&Path>,
     change: impl for<'i> Fn(&Manifests<'i>, Option<&str>) -> Outcome<'i>,
 ) -> Result<u8, String> {
-    let config = match config {
-        Some(path) => Some(text(path)?),
-        None => None,
-    };
+    let text = config.map(text).transpose()?;
     let (input, source) = input(file)?;
     let manifests = parsed(&input, &source)?;
-    let outcome = change(&manifests, config.as_deref());
+    let outcome = change(&manifests, text.as_deref());
     outcome.report.iter().for_each(|line| say(line));
-    outcome.findings.iter().for_each(tell);
+    tell_all(outcome.findings, config);
     let Some(stdout) = outcome.stdout else {
         return Ok(FAILURE);
     };
@@ -116,7 +116,7 @@ fn patch(source: &PatchSource) -> Result<Option<Patch>, String> {
             Ok(Some(patch))
         }
         Err(findings) => {
-            findings.iter().for_each(tell);
+            tell_all(findings, Some(&source.config));
             Ok(None)
         }
     }
@@ -125,6 +125,13 @@ fn patch(source: &PatchSource) -> Result<Option<Patch>, String> {
 fn make_component(arguments: &cli::Component) -> Result<u8, String> {
     let Some(patch) = patch(&arguments.source)? else { return Ok(FAILURE) };
     let files = component(&patch, arguments.source.format.into(), &arguments.command_line());
+    // Kustomize takes only one of them in a directory, and fails if there are more.
+    for name in OTHER_KUSTOMIZATIONS {
+        let path = arguments.output.join(name);
+        if path.is_file() {
+            return Err(not_ours(&path));
+        }
+    }
     if arguments.check { check(&arguments.output, &files) } else { save(&arguments.output, &files) }
 }
 
@@ -154,13 +161,11 @@ fn save(directory: &Path, files: &[ComponentFile]) -> Result<u8, String> {
     std::fs::create_dir_all(directory).map_err(|error| format!("cannot make {name}: {error}"))?;
     for file in files {
         let path = directory.join(file.name);
-        if let Ok(existing) = std::fs::read_to_string(&path)
-            && !file.replaces(&existing)
-        {
-            return Err(format!(
-                "{} is not a file that this command made\nhint: choose another directory",
-                path.display()
-            ));
+        match std::fs::read(&path) {
+            Ok(existing) if file.replaces(&String::from_utf8_lossy(&existing)) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(_) => return Err(not_ours(&path)),
+            Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
         }
     }
     for file in files {
@@ -169,6 +174,11 @@ fn save(directory: &Path, files: &[ComponentFile]) -> Result<u8, String> {
     }
     say(&format!("made {name}; name it under `components` in a kustomization"));
     Ok(SUCCESS)
+}
+
+fn not_ours(path: &Path) -> String {
+    let name = path.display();
+    format!("{name} is not a file that this command made\nhint: choose another directory")
 }
 
 fn replace(directory: &Path, file: &ComponentFile) -> io::Result<()> {
@@ -236,6 +246,16 @@ fn write<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Result<(), String> {
     result
         .and_then(|()| stdout.flush())
         .map_err(|error| format!("cannot write to standard output: {error}"))
+}
+
+/// Tells findings of a command, which may be about its config file.
+fn tell_all(findings: Vec<Finding>, config: Option<&Path>) {
+    for finding in findings {
+        match config {
+            Some(path) => tell(&finding.in_config_file(&path.display().to_string())),
+            None => tell(&finding),
+        }
+    }
 }
 
 fn tell(finding: &Finding) {

@@ -5,12 +5,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::finding::Finding;
 use crate::resource_list::{Part, list_parts};
 use crate::results::Severity;
 use crate::yaml::Tree;
-use crate::yaml::text::{line_at, line_end, line_start, next_line};
+use crate::yaml::text::{line_at, line_end, line_start, next_line, skip_blanks};
 use crate::yaml::tree::Kind;
 use crate::{change_target, findings_of_config};
 
@@ -50,9 +50,7 @@ pub fn inject<'i>(
     image: Option<&str>,
 ) -> Outcome<'i> {
     let config = match (config, image) {
-        (Some(document), _) => {
-            Config::from_document(document).map_err(|errors| findings_of_config(&errors, document))
-        }
+        (Some(file), _) => config_of_file(file),
         (None, image) => Config::from_image(image.unwrap_or_default())
             .map_err(|errors| findings_of_config(&errors, "")),
     };
@@ -64,9 +62,7 @@ pub fn inject<'i>(
 pub fn uninject<'i>(manifests: &Manifests<'i>, config: Option<&str>) -> Outcome<'i> {
     let config = match config {
         None => Ok(Config::removal()),
-        Some(document) => Config::from_document(document)
-            .map(Config::absent)
-            .map_err(|errors| findings_of_config(&errors, document)),
+        Some(file) => config_of_file(file).map(Config::absent),
     };
     manifests.change(config)
 }
@@ -83,17 +79,21 @@ impl<'i> Manifests<'i> {
         })?;
         let mut objects = Vec::new();
         for document in documents(text) {
-            let lines = line_at(text, document.start) - 1;
             let source = text.get(document.clone()).unwrap_or_default();
-            let tree = Tree::parse_to_depth(source, 2)
-                .map_err(|error| Box::new(Finding::error(error.below(lines).to_string())))?;
+            // The lines before it are counted for an error only: for each document they would take
+            // the square of the text's length.
+            let tree = Tree::parse_to_depth(source, 2).map_err(|error| {
+                let lines = line_at(text, document.start) - 1;
+                Box::new(Finding::error(error.below(lines).to_string()))
+            })?;
             match list_parts(&tree) {
                 Some(parts) => objects.extend(parts.into_iter().map(|part| {
                     let range = part.range.start + document.start..part.range.end + document.start;
-                    Object::read(text, Part { range, ..part })
+                    Object::read(text, Part { range, ..part }.without_head(text))
                 })),
                 None if is_object(&tree) => {
-                    objects.push(Object::read(text, Part { range: document, column: 0 }));
+                    let range = document.start + content_line(source)..document.end;
+                    objects.push(Object::read(text, Part { range, column: 0 }));
                 }
                 None => {}
             }
@@ -190,6 +190,31 @@ impl Outcome<'_> {
     }
 }
 
+/// The config that a file holds: the one document in it that is not empty.
+pub(crate) fn config_of_file(text: &str) -> Result<Config, Vec<Finding>> {
+    let document = only_document(text).map_err(|error| findings_of_config(&[error], ""))?;
+    Config::from_document(&document).map_err(|errors| findings_of_config(&errors, &document))
+}
+
+/// As many lines stand before the document as in `text`, so that messages name the right one.
+fn only_document(text: &str) -> Result<Cow<'_, str>, ConfigError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let source = |range: &Range<usize>| text.get(range.clone()).unwrap_or_default();
+    let says_something = |range: &Range<usize>| {
+        !serde_yaml::from_str(source(range)).is_ok_and(|value: serde_yaml::Value| value.is_null())
+    };
+    let mut documents = documents(text).into_iter().filter(says_something);
+    let only = documents.next().ok_or(ConfigError::EmptyFile)?;
+    if let Some(second) = documents.next() {
+        let line = line_at(text, second.start + content_line(source(&second)));
+        return Err(ConfigError::SecondDocument { line });
+    }
+    Ok(match line_at(text, only.start) - 1 {
+        0 => Cow::Borrowed(source(&only)),
+        lines => Cow::Owned("\n".repeat(lines) + source(&only)),
+    })
+}
+
 /// A document may also be empty.
 fn is_object(tree: &Tree<'_>) -> bool {
     tree.root().is_some_and(|root| matches!(tree.node(root).kind, Kind::Mapping { .. }))
@@ -199,24 +224,41 @@ fn is_object(tree: &Tree<'_>) -> bool {
 ///
 /// A marker stands at column 0, where no scalar can hold it.
 fn documents(text: &str) -> Vec<Range<usize>> {
-    let is_marker = |at: usize, marker: &str| {
-        let line = text.get(at..line_end(text, at)).unwrap_or_default();
-        let rest = line.strip_prefix('\u{feff}').unwrap_or(line).strip_prefix(marker);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
-    };
     let mut starts = vec![0];
     let mut next = Some(0);
     while let Some(at) = next {
         next = next_line(text, at);
-        if is_marker(at, "---") {
+        if is_marker(text, at, "---") {
             starts.push(before_directives(text, at));
-        } else if is_marker(at, "...") {
+        } else if is_marker(text, at, "...") {
             starts.push(next.unwrap_or(text.len()));
         }
     }
     starts.dedup();
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     starts.iter().zip(ends).map(|(start, end)| *start..end).filter(|r| !r.is_empty()).collect()
+}
+
+fn is_marker(text: &str, line: usize, marker: &str) -> bool {
+    let line = text.get(line..line_end(text, line)).unwrap_or_default();
+    let rest = line.strip_prefix('\u{feff}').unwrap_or(line).strip_prefix(marker);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
+}
+
+/// The line on which a document's content begins, behind comments, directives and the marker.
+///
+/// Tags may need the directive `%TAG`, so a document with one begins there.
+fn content_line(document: &str) -> usize {
+    let rest = |at: usize| document.get(at..).unwrap_or_default();
+    let bom = document.len() - document.trim_start_matches('\u{feff}').len();
+    let mut at = skip_blanks(document, bom, b"");
+    while rest(at).starts_with('%') && !rest(at).starts_with("%TAG") {
+        at = skip_blanks(document, line_end(document, at), b"");
+    }
+    if is_marker(document, line_start(document, at), "---") {
+        at = skip_blanks(document, at + 3, b"");
+    }
+    line_start(document, at)
 }
 
 /// The first of the directives that stand before a marker, comments between them aside.
@@ -266,6 +308,34 @@ mod tests {
         {
             assert_eq!(split(text), [text]);
         }
+    }
+
+    #[test]
+    fn a_document_begins_with_the_line_of_its_first_key() {
+        let first = |text: &str| text[content_line(text)..].to_owned();
+        for head in ["", "---\n", "# c\n\n", "---\n# c\n", "--- # c\r\n", "%YAML 1.2\n---\n \n"] {
+            assert_eq!(first(&format!("{head}a: b\nc: d\n")), "a: b\nc: d\n");
+            let with_mark = first(&format!("\u{feff}{head}a: b\n"));
+            assert_eq!(with_mark.trim_start_matches('\u{feff}'), "a: b\n");
+        }
+        assert_eq!(first("# c\n--- {a: b}\n"), "--- {a: b}\n");
+        assert_eq!(first("# c\n --- : b\n"), " --- : b\n");
+        assert_eq!(first("# c\n%TAG ! x\n---\na: b\n"), "%TAG ! x\n---\na: b\n");
+    }
+
+    #[test]
+    fn a_config_file_holds_one_document() {
+        let only = |text: &str| only_document(text).map(Cow::into_owned);
+        for text in ["a: b\n", "\u{feff}a: b\n", "a: b\n---\n", "a: b\n--- # c\n...\n"] {
+            assert_eq!(only(text), Ok("a: b\n".to_owned()), "{text:?}");
+        }
+        assert_eq!(only("# c\n---\n# d\n---\na: b\n"), Ok("\n\n\n---\na: b\n".to_owned()));
+        assert_eq!(only("---\n: [\n"), Ok("---\n: [\n".to_owned()));
+        for text in ["", "\u{feff}", "# c\n", "---\n---\n", "~\n"] {
+            assert_eq!(only(text), Err(ConfigError::EmptyFile), "{text:?}");
+        }
+        let second = only("---\na: b\n---\n---\n# c\nc: d\n");
+        assert_eq!(second, Err(ConfigError::SecondDocument { line: 6 }));
     }
 
     #[test]

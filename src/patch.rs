@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 use crate::config::{Config, State};
 use crate::finding::Finding;
 use crate::injection::Injection;
-use crate::manifests::Manifests;
+use crate::manifests::{Manifests, config_of_file};
 use crate::plan::{self, Deployment, Plan};
 use crate::record::ANNOTATION;
 use crate::target::{Candidates, DEFAULT_LABELS};
 use crate::yaml::render::Layout;
-use crate::{edit, findings_of_config, reworded, warnings};
+use crate::{edit, reworded, warnings};
 
 /// The form of a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Patch {
 ///
 /// Returns findings if the config is wrong or asks for a removal.
 pub fn strategic_patch(config: &str) -> Result<Patch, Vec<Finding>> {
-    let config = Config::from_document(config).map_err(|e| findings_of_config(&e, config))?;
+    let config = config_of_file(config)?;
     if config.spec.state == State::Absent {
         let hint = "take the patch out of the kustomization, or use `--format json6902 --against`";
         return Err(vec![
@@ -67,13 +67,10 @@ pub fn strategic_patch(config: &str) -> Result<Patch, Vec<Finding>> {
 ///
 /// Returns findings if the config is wrong, no Deployment matches, or something stands in the way.
 pub fn json_patch(config: &str, manifests: &Manifests<'_>) -> Result<Patch, Vec<Finding>> {
-    let config = Config::from_document(config).map_err(|e| findings_of_config(&e, config))?;
+    let config = config_of_file(config)?;
     let (operations, name, namespace) = operations(&config, manifests)
         .map_err(|findings| reworded(config.is_config_map, findings))?;
-    let mut target = json!({"group": "apps", "version": "v1", "kind": "Deployment", "name": name});
-    if let (Some(target), Some(namespace)) = (target.as_object_mut(), namespace) {
-        target.insert("namespace".to_owned(), namespace.into());
-    }
+    let target = selector(Some(&name), namespace.as_deref()).into();
     let text = serde_json::to_string_pretty(&operations).unwrap_or_default() + "\n";
     Ok(Patch { text, target, findings: reworded(config.is_config_map, warnings(&config)) })
 }
@@ -140,15 +137,7 @@ fn record(config: &Config) -> Value {
 /// The controller by its labels, or by what the config names.
 fn target_of(config: &Config) -> Value {
     let target = &config.spec.target;
-    let mut selector = Map::new();
-    for (key, value) in [("group", "apps"), ("version", "v1"), ("kind", "Deployment")] {
-        selector.insert(key.to_owned(), value.into());
-    }
-    for (key, value) in [("name", &target.name), ("namespace", &target.namespace)] {
-        if let Some(value) = value {
-            selector.insert(key.to_owned(), value.clone().into());
-        }
-    }
+    let mut selector = selector(target.name.as_deref(), target.namespace.as_deref());
     let labels: Vec<String> = match target.is_default() {
         true => DEFAULT_LABELS.iter().map(|(key, value)| format!("{key}={value}")).collect(),
         false => target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect(),
@@ -157,4 +146,18 @@ fn target_of(config: &Config) -> Value {
         selector.insert("labelSelector".to_owned(), labels.join(",").into());
     }
     selector.into()
+}
+
+/// The fields by which kustomize selects a Deployment. Names in them are regular expressions, and
+/// of what a name may hold only the dot means something else there.
+fn selector(name: Option<&str>, namespace: Option<&str>) -> Map<String, Value> {
+    let fields = [
+        ("group", Some("apps".to_owned())),
+        ("version", Some("v1".to_owned())),
+        ("kind", Some("Deployment".to_owned())),
+        ("name", name.map(|name| name.replace('.', r"\."))),
+        ("namespace", namespace.map(|name| name.replace('.', r"\."))),
+    ];
+    let set = fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
+    set.collect()
 }

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::results::Result as KrmResult;
 use crate::yaml::render::Layout;
-use crate::yaml::text::newline_at;
+use crate::yaml::text::{line_start, newline_at, skip_blanks};
 use crate::yaml::{Refusal, SyntaxError, TextEdit, Tree};
 
 /// The versions of `config.kubernetes.io` that carry the fields that are read here.
@@ -79,6 +79,19 @@ impl Part {
     pub(crate) fn text<'i>(&self, input: &'i str) -> &'i str {
         input.get(self.range.clone()).unwrap_or_default()
     }
+
+    /// The part from the line on which its content begins, so that messages name that line. Edits
+    /// need nothing of what stands before it.
+    pub(crate) fn without_head(self, input: &str) -> Self {
+        let text = self.text(input);
+        let content = skip_blanks(text, 0, b"");
+        match line_start(text, content) {
+            start if start > 0 && content < text.len() => {
+                Self { range: self.range.start + start..self.range.end, column: 0 }
+            }
+            _ => self,
+        }
+    }
 }
 
 /// Where the parts of a ResourceList stand.
@@ -134,7 +147,9 @@ impl<'i> ResourceList<'i> {
             };
             return Err(ResourceListError::NotResourceList { actual });
         }
-        Ok(Self { input, parts })
+        let without_heads =
+            |items: Vec<Part>| items.into_iter().map(|item| item.without_head(input)).collect();
+        Ok(Self { input, parts: Parts { items: parts.items.map(without_heads), ..parts } })
     }
 
     /// What is wrong with a ResourceList that can at least be handed back.
@@ -299,8 +314,15 @@ mod tests {
         assert_eq!(scanned("items:\n- a: b\n- c:\n  - d\n"), [" a: b\n", " c:\n  - d\n"]);
         assert_eq!(scanned("items: # c\n# c\n- a: b\n# d\n\n- c\n"), [" a: b\n# d\n\n", " c\n"]);
         assert_eq!(scanned("items:\r\n- a: |\r\n    - b\r\n"), [" a: |\r\n    - b\r\n"]);
-        assert_eq!(scanned("items:\n-\n  a: b\n- {a: \"b\"}"), ["\n  a: b\n", " {a: \"b\"}"]);
+        assert_eq!(scanned("items:\n-\n  a: b\n- {a: \"b\"}"), ["  a: b\n", " {a: \"b\"}"]);
         assert_eq!(scanned("items:\n- a: \"b\n    c\"\n"), [" a: \"b\n    c\"\n"]);
+    }
+
+    #[test]
+    fn an_item_begins_with_the_line_of_its_first_key() {
+        assert_eq!(scanned("items:\n- # c\n\n  # d\n  a: b # e\n"), ["  a: b # e\n"]);
+        assert_eq!(scanned("items:\n-\n  {a: b}\n- c:\n    d\n"), ["  {a: b}\n", " c:\n    d\n"]);
+        assert_eq!(parsed("items:\n  - # c\n    a: b\n  - c\n"), ["    a: b\n", " c\n"]);
     }
 
     #[test]

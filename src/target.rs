@@ -122,8 +122,11 @@ impl<'i> Candidates<'i> {
     pub(crate) fn among(input: &'i str, items: &'i [Part], target: &config::Target) -> Self {
         let may_match = |(_, item): &(usize, &Part)| may_match(item.text(input), target);
         let candidates = items.iter().enumerate().filter(may_match);
-        let documents = candidates.map(|(index, item)| Document::new(input, index, item));
-        Self { input, items, documents: documents.collect() }
+        let mut lines = Lines::of(input);
+        let documents =
+            candidates.map(|(index, item)| Document::new(input, index, item, &mut lines));
+        let documents = documents.collect();
+        Self { input, items, documents }
     }
 
     /// The one that `target` means.
@@ -150,8 +153,9 @@ impl<'i> Candidates<'i> {
     /// Every Deployment, for a message. What cannot be read is not listed.
     fn all_deployments(&self) -> Vec<Seen> {
         let kind = Deployment::kind(&());
+        let mut lines = Lines::of(self.input);
         let seen = |(index, item)| {
-            let document = Document::new(self.input, index, item);
+            let document = Document::new(self.input, index, item, &mut lines);
             Some(document.read().ok()??.found.seen())
         };
         let items = self.items.iter().enumerate();
@@ -199,8 +203,8 @@ fn may_match(text: &str, target: &config::Target) -> bool {
 }
 
 impl<'i> Document<'i> {
-    fn new(input: &'i str, index: usize, item: &Part) -> Self {
-        let line = line_at(input, item.range.start);
+    fn new(input: &'i str, index: usize, item: &Part, lines: &mut Lines<'i>) -> Self {
+        let line = lines.at(item.range.start);
         Self { index, line, text: item.document(input) }
     }
 
@@ -232,6 +236,27 @@ impl<'i> Document<'i> {
         let (index, file) = (self.index, file(&meta));
         let found = Found { index, tree, value, resource_ref, file, line };
         Ok(Some(Candidate { found, meta }))
+    }
+}
+
+/// Counts lines up to places that follow each other, so that many items take no longer than one.
+struct Lines<'i> {
+    input: &'i str,
+    offset: usize,
+    line: usize,
+}
+
+impl<'i> Lines<'i> {
+    fn of(input: &'i str) -> Self {
+        Self { input, offset: 0, line: 1 }
+    }
+
+    /// The line that holds the byte at `offset`, which is not before the last one.
+    fn at(&mut self, offset: usize) -> usize {
+        let passed = self.input.get(self.offset..offset).unwrap_or_default();
+        self.line += line_at(passed, passed.len()) - 1;
+        self.offset = offset;
+        self.line
     }
 }
 

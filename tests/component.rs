@@ -121,6 +121,64 @@ fn a_file_of_somebody_else_is_not_overwritten() {
 }
 
 #[test]
+fn no_second_kustomization_is_written() {
+    for name in ["kustomization.yml", "Kustomization"] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(name), "resources: []\n").unwrap();
+        for check in [&[][..], &["--check"]] {
+            let make = ["component", "--config", "CONFIG", "--output", "."];
+            let made = program(directory.path(), &[&make[..], check].concat());
+            assert_eq!(made.status.code(), Some(1));
+            assert_eq!(
+                String::from_utf8(made.stderr).unwrap(),
+                format!(
+                    "error: ./{name} is not a file that this command made\n\
+                     hint: choose another directory\n"
+                )
+            );
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_not_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kustomization.yaml");
+    fs::write(&file, b"# \xff\n").unwrap();
+    let made = program(directory.path(), &["component", "--config", "CONFIG", "--output", "."]);
+    assert_eq!(made.status.code(), Some(1));
+    assert_eq!(fs::read(&file).unwrap(), b"# \xff\n");
+}
+
+#[test]
+fn a_dot_in_a_name_selects_nothing_else() {
+    let target = "  target: {name: ctrl.x, namespace: a.b}\n";
+    let config = sample("minimal.yaml").replace("spec:\n", &format!("spec:\n{target}"));
+    let install = install()
+        .replace("\n  name: controller\n", "\n  name: ctrl.x\n")
+        .replace("namespace: argocd-ephemeral-access\n", "namespace: a.b\n");
+    let manifests = Manifests::parse(install.as_bytes()).unwrap();
+    for patch in [strategic_patch(&config).unwrap(), json_patch(&config, &manifests).unwrap()] {
+        assert_eq!(patch.target.pointer("/name").unwrap(), r"ctrl\.x");
+        assert_eq!(patch.target.pointer("/namespace").unwrap(), r"a\.b");
+        assert!(!patch.text.contains(r"ctrl\"), "{}", patch.text);
+    }
+}
+
+#[test]
+fn an_error_in_the_config_names_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("plugin.yaml"), "kind: Plugin\nmetadata: {name: x}\n").unwrap();
+    for command in [&["patch"][..], &["component", "--output", "."]] {
+        let made = program(directory.path(), &[command, &["--config", "plugin.yaml"]].concat());
+        assert_eq!(made.status.code(), Some(1));
+        let said = String::from_utf8(made.stderr).unwrap();
+        assert!(said.contains("\n  --> plugin.yaml: Plugin \"x\"\n"), "{said}");
+    }
+}
+
+#[test]
 fn completions_and_the_manual_page_are_written() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, word) in [(&["completions", "bash"][..], "complete -F"), (&["man"][..], ".TH")]

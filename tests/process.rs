@@ -144,6 +144,25 @@ fn passes_by_very_deep_nesting_soon() {
 }
 
 #[test]
+fn reads_many_objects_soon() {
+    let (_, items) = INPUT.split_once("items:\n").unwrap();
+    let (controller, _) = items.split_once("functionConfig:").unwrap();
+    let document = controller.replacen("- ", "  ", 1);
+    let value = format!("  kind: Other\n  a: Deployment {}\n", "x\\x".repeat(100));
+    let documents = format!("---\n{value}").repeat(20_000);
+    let found = format!("{documents}---\n{document}");
+    let item = format!("-{}", value.get(1..).unwrap());
+    let list = format!("kind: List\nitems:\n{}{controller}", item.repeat(20_000));
+    for (input, code) in [(found, 0), (list, 0), (documents, 1)] {
+        let started = Instant::now();
+        let output = run(&["inject", "--image", "a/b:1"], input.as_bytes());
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        // If the time grew with the square of their number, it would be minutes.
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    }
+}
+
+#[test]
 fn writes_nothing_but_its_output() {
     let directory = std::env::temp_dir().join(format!("no-files-{}", std::process::id()));
     fs::create_dir(&directory).unwrap();

@@ -38,6 +38,9 @@ impl Refusal {
             Self::CarriageReturn { .. } => "end all lines in the same way",
             Self::NoLineBreak { .. } => "end the text with a line break",
             Self::BlankLine { .. } => "remove the blank line",
+            Self::Tag { .. } => "remove the tag",
+            Self::ComplexKey { .. } => "write the key as a plain word on the line of its value",
+            Self::Layout { .. } => "write this part in block style, one entry a line",
             _ => "write this part of the Deployment without anchors, aliases and doubled keys",
         }
     }
