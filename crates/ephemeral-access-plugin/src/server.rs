@@ -178,6 +178,7 @@ fn report_installation() -> ExitCode {
     }
 }
 
+/// All other failures have been logged.
 fn report_failure(error: &ServeError) -> ExitCode {
     if matches!(error, ServeError::NoHost { .. }) {
         say("This program is a plugin of the Argo CD EphemeralAccess controller, which starts it \
@@ -185,8 +186,6 @@ fn report_failure(error: &ServeError) -> ExitCode {
              hint: to try it without a cluster, run `eaplugin grant ./PLUGIN --request FILE.yaml`\n\
              hint: to copy it into a volume, as the entry point of its image does, run it with the \
              argument `install`");
-    } else {
-        say(&format!("error: {}", PluginError::from_error(error)));
     }
     ExitCode::FAILURE
 }

@@ -56,9 +56,11 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// [`ServeError`] before the handshake line, or when the operating system fails us.
+    /// [`ServeError`] before the handshake line, or when the operating system fails us. Each but
+    /// [`ServeError::NoHost`] has been logged, and before the handshake line told to the host in
+    /// its place.
     pub fn serve(self) -> Result<Ended, ServeError> {
-        serve::serve(&self.handshake, Connections::new(self.services, self.limits)?)
+        serve::serve(&self.handshake, Connections::new(self.services, self.limits))
     }
 
     /// Serves one connection without a process around it, for tests: no handshake, no signals.

@@ -81,41 +81,52 @@ pub enum ServeError {
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     /// The handshake line cannot be written: the host is gone already.
-    #[error("cannot write the handshake line to standard output")]
+    #[error("cannot write the handshake line to standard output: {source}")]
     Stdout {
-        /// What the system says.
+        /// What the system says. Part of the message, as everywhere here.
         source: io::Error,
     },
     /// The handlers of signals cannot be set.
-    #[error("cannot handle signals")]
+    #[error("cannot handle signals: {source}")]
     Signals {
         /// What the system says.
         source: io::Error,
     },
     /// The process cannot be woken by its own threads.
-    #[error("cannot create or poll the plugin's file descriptors")]
+    #[error("cannot create or poll the plugin's file descriptors: {source}")]
     Wake {
         /// What the system says.
         source: io::Error,
     },
 }
 
-pub(super) fn serve(handshake: &Handshake, connections: Connections) -> Result<Ended, ServeError> {
-    check_host(handshake)?;
+pub(super) fn serve(
+    handshake: &Handshake,
+    connections: io::Result<Connections>,
+) -> Result<Ended, ServeError> {
+    check_cookie(handshake)?;
     let host = Host::watch();
-    let (listener, terminate) = listen(handshake).inspect_err(|error| {
-        // In place of the handshake line: a host's error quotes what it finds there, while it may
-        // lose what a plugin logs at its end.
-        let _host_is_gone = print(&format!("{error}\n"));
-    })?;
+    let connections = connections.map_err(ServeError::from).inspect_err(tell_host)?;
+    let (listener, terminate) = listen(handshake).inspect_err(tell_host)?;
     tracing::debug!("listening on {:?}", listener.path());
     let ended = Loop { listener: &listener, connections: &connections, terminate, host }.run();
     drop(listener);
-    Ok(ended?)
+    ended.map_err(ServeError::from).inspect_err(|error| tracing::error!("{error}"))
+}
+
+/// Logs why there is no handshake line, and writes it in the place of one: a host's error quotes
+/// what it finds there, while it may lose what a plugin logs at its end. The log comes first, since
+/// a host may kill us for the other.
+fn tell_host(error: &ServeError) {
+    tracing::error!("{error}");
+    let _host_is_gone = print(&format!("{error}\n"));
 }
 
 /// The socket, of which the host knows now, and what becomes readable on SIGTERM.
 fn listen(handshake: &Handshake) -> Result<(Listener, UnixStream), ServeError> {
+    if env::var_os(ENV_CLIENT_CERT).is_some_and(|certificate| !certificate.is_empty()) {
+        return Err(ServeError::Tls);
+    }
     let terminate = handle_signals().map_err(|source| ServeError::Signals { source })?;
     let listener = Listener::bind()?;
     let line = HandshakeLine {
@@ -126,13 +137,10 @@ fn listen(handshake: &Handshake) -> Result<(Listener, UnixStream), ServeError> {
     Ok((listener, terminate))
 }
 
-fn check_host(handshake: &Handshake) -> Result<(), ServeError> {
+fn check_cookie(handshake: &Handshake) -> Result<(), ServeError> {
     let cookie = env::var_os(&handshake.cookie_key);
     if cookie.is_none_or(|cookie| cookie != *handshake.cookie_value) {
         return Err(ServeError::NoHost { key: handshake.cookie_key.clone() });
-    }
-    if env::var_os(ENV_CLIENT_CERT).is_some_and(|certificate| !certificate.is_empty()) {
-        return Err(ServeError::Tls);
     }
     Ok(())
 }
