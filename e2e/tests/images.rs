@@ -41,7 +41,7 @@ const PLUGIN: Expected = Expected {
     program: "workspace/plugin",
     others: &[],
     user: "65532:65532",
-    most_bytes: 1_400_000,
+    most_bytes: 1_200_000,
 };
 
 const EVERY: [Expected; 3] = [FUNCTION, TOOL, PLUGIN];
