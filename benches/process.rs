@@ -109,7 +109,9 @@ fn succeed(command: &mut Command) -> Outcome<()> {
 }
 
 fn compare(name: &str, input: &str, contenders: &[Contender]) -> Outcome<String> {
-    let file = support::work_directory()?.join("process-input.yaml");
+    // Of its own, should another run be under way.
+    let file = format!("process-input-{}.yaml", std::process::id());
+    let file = support::work_directory()?.join(file);
     fs::write(&file, input)?;
     let names: Vec<_> = contenders.iter().map(|contender| contender.name).collect();
     let figures = interleave(&names, |index, figures| {
@@ -143,10 +145,8 @@ fn measure(input: &str, program: &str, arguments: &[&str]) -> Outcome<()> {
         .spawn()?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let (mut stdin, mut stdout) = stdin.zip(stdout).ok_or("a child without pipes")?;
-    let feeder = std::thread::spawn(move || io::copy(&mut input, &mut stdin));
-    // Into memory, as orchestrators do.
-    let mut output = Vec::new();
-    let drained = stdout.read_to_end(&mut output)? as u64;
+    let feeder = std::thread::spawn(move || pump(&mut input, &mut stdin));
+    let drained = pump(&mut stdout, &mut io::sink())?;
     let status = child.wait()?;
     let time = start.elapsed();
     let fed = feeder.join().map_err(|_| "the feeding thread panicked")??;
@@ -156,6 +156,20 @@ fn measure(input: &str, program: &str, arguments: &[&str]) -> Outcome<()> {
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
     println!("{} {peak}", time.as_nanos());
     Ok(())
+}
+
+/// Through one large buffer: small ones, and pages that the pipe takes from a file, cost the program
+/// time that is not its own.
+fn pump(from: &mut impl Read, to: &mut impl Write) -> io::Result<u64> {
+    let (mut buffer, mut total) = (vec![0; 256 << 10], 0);
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(total);
+        }
+        to.write_all(buffer.get(..count).unwrap_or_default())?;
+        total += count as u64;
+    }
 }
 
 fn pipe_round_trip() -> Outcome<()> {
