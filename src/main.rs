@@ -20,6 +20,9 @@ const SUCCESS: u8 = 0;
 /// Something stood in the way; nothing was changed.
 const FAILURE: u8 = 1;
 
+/// What a pipe holds if nobody asks for more.
+const PIPE: usize = 64 << 10;
+
 /// No input may be larger. The largest that are known have a tenth of it.
 const INPUT_LIMIT: u64 = 256 << 20;
 
@@ -65,7 +68,7 @@ fn function() -> Result<u8, String> {
              hint: kustomize and kpt run this program; for plain manifests, see `inject --help`"
             .to_owned());
     }
-    let input = read(io::stdin(), "standard input")?;
+    let input = read_stdin()?;
     let output = run(&input);
     // kpt and kustomize show results or the output; details of what was done are in the results.
     output.findings.iter().filter(|finding| !finding.is_info()).for_each(tell);
@@ -211,11 +214,10 @@ fn print_schema() -> Result<u8, String> {
 /// The bytes of a file or of standard input, and what to call it.
 fn input(file: &str) -> Result<(Vec<u8>, String), String> {
     if file == "-" {
-        let name = "standard input";
-        return Ok((read(io::stdin(), name)?, name.to_owned()));
+        return Ok((read_stdin()?, "standard input".to_owned()));
     }
     let opened = std::fs::File::open(file).map_err(|e| format!("cannot open {file}: {e}"))?;
-    Ok((read(opened, file)?, file.to_owned()))
+    Ok((read(opened, file, Vec::new())?, file.to_owned()))
 }
 
 fn parsed<'i>(input: &'i [u8], name: &str) -> Result<Manifests<'i>, String> {
@@ -227,9 +229,20 @@ fn text(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))
 }
 
-fn read(from: impl Read, name: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::with_capacity(64 << 10);
-    let result = from.take(INPUT_LIMIT + 1).read_to_end(&mut bytes);
+fn read_stdin() -> Result<Vec<u8>, String> {
+    let first = Vec::with_capacity(PIPE);
+    read(io::stdin().take(PIPE as u64), "standard input", first).and_then(|bytes| {
+        if bytes.len() < PIPE {
+            return Ok(bytes);
+        }
+        widen(io::stdin());
+        read(io::stdin(), "standard input", bytes)
+    })
+}
+
+/// Reads to the end, after what was read before.
+fn read(from: impl Read, name: &str, mut bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+    let result = from.take(INPUT_LIMIT + 1 - bytes.len() as u64).read_to_end(&mut bytes);
     result.map_err(|error| format!("cannot read {name}: {error}"))?;
     if bytes.len() as u64 > INPUT_LIMIT {
         return Err(format!("{name} is larger than {} MiB", INPUT_LIMIT >> 20));
@@ -237,8 +250,11 @@ fn read(from: impl Read, name: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn write<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Result<(), String> {
+fn write<'p>(pieces: impl Iterator<Item = &'p [u8]> + Clone) -> Result<(), String> {
     let mut stdout = io::stdout().lock();
+    if pieces.clone().map(<[u8]>::len).sum::<usize>() > PIPE {
+        widen(&stdout);
+    }
     let mut result = Ok(());
     for piece in pieces {
         result = result.and_then(|()| stdout.write_all(piece));
@@ -257,6 +273,15 @@ fn tell_all(findings: Vec<Finding>, config: Option<&Path>) {
         }
     }
 }
+
+/// Lets a pipe hold more, so that both ends wait for each other less often. What is no pipe stays.
+#[cfg(target_os = "linux")]
+fn widen(pipe: impl std::os::fd::AsFd) {
+    let _is_no_pipe = rustix::pipe::fcntl_setpipe_size(pipe, 16 * PIPE);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn widen<T>(_: T) {}
 
 fn tell(finding: &Finding) {
     say(&finding.to_string());
