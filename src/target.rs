@@ -139,13 +139,13 @@ impl<'i> Candidates<'i> {
                 matching.push(candidate.found);
             }
         }
-        let target = || Box::new(target.clone());
+        let wanted = || Box::new(target.clone());
         match matching.len() {
-            0 => Err(TargetError::None { target: target(), seen: self.all_deployments() }),
-            1 => check_container(matching.remove(0), &target().container),
+            0 => Err(TargetError::None { target: wanted(), seen: self.all_deployments() }),
+            1 => check_container(matching.remove(0), &target.container),
             _ => {
                 let seen = matching.iter().map(Found::seen).collect();
-                Err(TargetError::Several { target: target(), seen })
+                Err(TargetError::Several { target: wanted(), seen })
             }
         }
     }

@@ -32,8 +32,8 @@ impl VerifyError {
     }
 }
 
-/// Begins the source of an untouched node, which no text that is inserted may look like.
-const SOURCE: char = '\0';
+/// Begins the list that stands for an untouched node. No list of a Kubernetes object holds it.
+const SOURCE: Value = Value::Null;
 
 /// Checks that `new` is `old` with `operations` applied.
 pub(crate) fn is_patched(
@@ -84,26 +84,23 @@ fn sources(tree: &Tree<'_>, id: NodeId) -> Value {
 
 fn source(tree: &Tree<'_>, id: NodeId) -> Value {
     let node = tree.node(id);
-    let source = tree.source(id);
-    let mut text = String::with_capacity(source.len() + 1);
-    text.push(SOURCE);
-    text.push_str(node.tag.as_deref().unwrap_or_default());
+    let mut text = node.tag.clone().unwrap_or_default();
     if node.anchor.is_some() {
         text.push('&');
     }
-    text.push_str(source);
+    text.push_str(tree.source(id));
     // How a block scalar ends is decided by what follows it, too.
     if let Kind::Scalar { value, style: Style::Block } = &node.kind {
         text.push('\u{0}');
         text.push_str(value);
     }
-    Value::String(text)
+    Value::Array(vec![SOURCE, Value::String(text)])
 }
 
 fn agrees(expected: &Value, tree: &Tree<'_>, id: NodeId) -> Result<(), VerifyError> {
     let node = tree.node(id);
     let same = match (expected, &node.kind) {
-        (Value::String(text), _) if text.starts_with(SOURCE) => source(tree, id) == *expected,
+        (Value::Array(pair), _) if pair.first() == Some(&SOURCE) => source(tree, id) == *expected,
         _ if node.anchor.is_some() || node.tag.is_some() => false,
         (Value::Object(map), Kind::Mapping { entries, .. }) if map.len() == entries.len() => {
             return entries.iter().try_for_each(|(key, value)| {
@@ -136,4 +133,26 @@ fn differs() -> VerifyError {
 
 fn is_string(text: &str) -> bool {
     crate::yaml::value::resolve_plain(text).is_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn text_of_any_kind_may_be_inserted() {
+        let old = Tree::parse("a: b\n").unwrap();
+        let add = |value: &str| {
+            let operation = json!([{"op": "add", "path": "/c", "value": value}]);
+            serde_json::from_value::<Vec<PatchOperation>>(operation).unwrap()
+        };
+        let new = Tree::parse("a: b\nc: \"\\0b\"\n").unwrap();
+        assert_eq!(is_patched(&old, &add("\0b"), &new), Ok(()));
+        let differs = |field: &str| Err(VerifyError::Differs { field: field.to_owned() });
+        assert_eq!(is_patched(&old, &add("b"), &new), differs("/c"));
+        let changed = Tree::parse("a: \"b\"\nc: \"\\0b\"\n").unwrap();
+        assert_eq!(is_patched(&old, &add("\0b"), &changed), differs("/a"));
+    }
 }
